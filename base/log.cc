@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <fmt/chrono.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <ctime>
+#include <mutex>
+
+#include "base/unique_fd.h"
+
+namespace corn::base {
+namespace {
+
+struct State {
+  std::mutex mutex;  // guards options, owned
+  LogOptions options;
+  UniqueFd owned;                                     // the file; empty while on standard error
+  std::atomic<int> descriptor{STDERR_FILENO};         // what lines are written to
+  std::atomic<int> threshold{static_cast<int>(LogLevel::kInfo)};
+  std::atomic<bool> json{false};
+};
+
+State& state() {
+  static auto* instance = new State;  // lives as long as the process: exit handlers may log
+  return *instance;
+}
+
+const char* name_of(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug: return "DEBUG";
+    case LogLevel::kInfo: return "INFO";
+    case LogLevel::kWarning: return "WARNING";
+    case LogLevel::kError: return "ERROR";
+    case LogLevel::kCritical: return "CRITICAL";
+  }
+  return "?";
+}
+
+void append_escaped(std::string& out, std::string_view text, bool json) {
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (json && (c == '"' || c == '\\')) {
+      out += '\\';
+      out += c;
+    } else if (json && c == '\n') {
+      out += "\\n";
+    } else if (json && c == '\t') {
+      out += "\\t";
+    } else if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) {
+      out += json ? fmt::format("\\u{:04x}", byte) : fmt::format("\\x{:02x}", byte);
+    } else {
+      out += c;
+    }
+  }
+}
+
+Result<UniqueFd> open_file(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644));
+  if (!fd) return fail_errno("cannot open the log file '" + path + "'", errno);
+  return fd;
+}
+
+void write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return;  // a log that can't be written must not stop the service
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
+}  // namespace
+
+Status open_log(const LogOptions& options) {
+  UniqueFd file;
+  if (options.path != "-") {
+    auto opened = open_file(options.path);
+    if (!opened) return tl::unexpected(opened.error());
+    file = std::move(*opened);
+  }
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  s.options = options;
+  s.descriptor = file ? file.get() : STDERR_FILENO;
+  s.owned = std::move(file);
+  s.threshold = static_cast<int>(options.level);
+  s.json = options.format == LogFormat::kJson;
+  return {};
+}
+
+Status reopen_log() {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  if (!s.owned) return {};
+  auto opened = open_file(s.options.path);
+  if (!opened) return tl::unexpected(opened.error());
+  // dup3 keeps the descriptor's number, so that a line being written by another thread goes to
+  // one file or the other, never to a closed descriptor.
+  if (::dup3(opened->get(), s.owned.get(), O_CLOEXEC) < 0) {
+    return fail_errno("cannot reopen the log file '" + s.options.path + "'", errno);
+  }
+  return {};
+}
+
+int log_descriptor() { return state().descriptor; }
+
+bool log_enabled(LogLevel level) { return static_cast<int>(level) >= state().threshold; }
+
+void log_line(LogLevel level, std::string_view text) {
+  if (!log_enabled(level)) return;
+  State& s = state();
+  const auto wall = std::chrono::system_clock::now();
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(wall);
+  std::tm local{};
+  ::localtime_r(&seconds, &local);
+  std::string line;
+  line.reserve(text.size() + 96);
+  if (s.json) {
+    const auto micros =
+        std::chrono::duration_cast<std::chrono::microseconds>(wall.time_since_epoch()).count() %
+        1000000;
+    line += fmt::format(R"({{"time":"{:%Y-%m-%dT%H:%M:%S}.{:06}{:%z}","pid":{},"level":"{}","message":")",
+                        local, micros, local, ::getpid(), name_of(level));
+    append_escaped(line, text, true);
+    line += "\"}\n";
+  } else {
+    line += fmt::format("[{:%Y-%m-%d %H:%M:%S %z}] [{}] [{}] ", local, ::getpid(), name_of(level));
+    append_escaped(line, text, false);
+    if (line.back() != '\n') line += '\n';
+  }
+  write_all(s.descriptor, line);
+}
+
+}  // namespace corn::base

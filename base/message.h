@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Messages between arbiterd and a child over its channel. One datagram is one message: a 16-bit
+// type, a 16-bit version, then the fields. A peer answers a type or version it doesn't know
+// with Unsupported and goes on.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "base/worker_config.h"
+
+namespace corn::base {
+
+inline constexpr std::uint16_t kMessageVersion = 1;
+inline constexpr std::size_t kMaxMessageBytes = 128 * 1024;
+// Longer texts (tracebacks, dumps) are shortened in the middle before they are sent.
+inline constexpr std::size_t kMaxTextBytes = 64 * 1024;
+
+// ---- arbiterd to child ----
+
+// First message; waits in the socket when the child starts.
+struct Configure {
+  WorkerConfig config;
+};
+// Finish what is in flight, answer no new connection, and exit 0. After `grace` the worker cuts what
+// is left and exits; arbiterd's own deadline stands behind that. `empty_backlog`: accept and serve
+// what waits in the accept queue first (shutdown with nobody left to serve it).
+struct Drain {
+  Milliseconds grace{0};
+  bool empty_backlog = false;
+};
+struct ReopenLogs {};
+// Stacks of every thread and the requests in flight, answered by DumpResult with the same token.
+struct Dump {
+  std::uint64_t token = 0;
+};
+struct Ping {
+  std::uint64_t token = 0;
+};
+
+// ---- child to arbiterd ----
+
+struct Hello {
+  std::int32_t pid = 0;
+  std::string version;  // Corn's
+};
+// The application is loaded and the worker accepts connections. kCheck: the application loads.
+struct Ready {};
+enum class BootFailure : std::uint8_t {
+  kApplication,  // cannot be imported, found or called: arbiterd exits 4 on a first start
+  kWorker,       // anything else that keeps a worker from serving: 3
+};
+struct BootFailed {
+  BootFailure kind = BootFailure::kWorker;
+  std::string text;  // one sentence, then the traceback where there is one
+};
+// The worker has reached a limit of its own and asks to be replaced. It serves on until Drain.
+struct Retiring {
+  std::string cause;  // a name from the contract's list, "max-requests"
+};
+struct DumpResult {
+  std::uint64_t token = 0;
+  std::string text;
+};
+struct Pong {
+  std::uint64_t token = 0;
+};
+// A name assigned at the top level of a Python configuration file. `value` is the JSON form of the
+// value where it has one; callables and other objects have an empty `value` and their type's name.
+struct ConfigValue {
+  std::string name;
+  std::string value;
+  std::string type;
+  std::uint32_t line = 0;  // of the (last) assignment or def; 0 when not known
+};
+struct ConfigValues {
+  std::vector<ConfigValue> values;
+};
+struct ConfigFailed {
+  std::string text;  // "FILE:LINE: what", then the traceback
+};
+// ---- either way ----
+struct Unsupported {
+  std::uint16_t type = 0;
+  std::uint16_t version = 0;
+};
+
+using Message = std::variant<Configure, Drain, ReopenLogs, Dump, Ping, Hello, Ready, BootFailed,
+                             Retiring, DumpResult, Pong, ConfigValues, ConfigFailed, Unsupported>;
+
+// Bytes of one datagram, at most kMaxMessageBytes; fails when the message doesn't fit.
+Result<std::string> encode(const Message& message);
+
+// Reads one datagram from an untrusted peer. An unknown type or version comes back as Unsupported
+// with the peer's numbers; malformed fields are an error.
+Result<Message> decode(std::string_view datagram);
+
+// `text` cut to `limit` bytes, its middle replaced by a note of how much is missing.
+std::string shorten_middle(std::string_view text, std::size_t limit = kMaxTextBytes);
+
+}  // namespace corn::base

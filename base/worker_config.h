@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// What arbiterd tells a child about its job, once, in the first message on the channel. Durations of
+// zero mean "no limit" unless a field says otherwise. Privileges, umask, working directory,
+// environment and descriptors are settled by arbiterd before exec and are not repeated here.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace corn::base {
+
+enum class WorkerRole : std::uint8_t {
+  kServe,       // load the application and serve the listeners
+  kCheck,       // load the application, report ready or boot-failed, exit
+  kConfigHost,  // evaluate a Python configuration file and return its values
+};
+
+enum class WorkerClass : std::uint8_t { kSync, kThreads, kGevent, kAsgi, kNative };
+
+enum class HeaderMap : std::uint8_t { kDrop, kRefuse, kDangerous };
+
+using Milliseconds = std::chrono::milliseconds;
+
+// A listening socket, passed as descriptor kFirstListenerFd + its index.
+struct ListenerInfo {
+  std::string url;      // "http://127.0.0.1:8000" or "unix:/run/app.sock", as shown to people
+  std::string host;     // SERVER_NAME for the application: the bound host, or the socket's path
+  std::uint16_t port = 0;  // SERVER_PORT; 0 for a unix socket
+  bool unix_socket = false;
+};
+
+struct WorkerConfig {
+  WorkerRole role = WorkerRole::kServe;
+  std::string instance;        // shown in the process title
+  std::string pool;
+  std::uint64_t generation = 0;
+  std::uint64_t worker_id = 0;  // never reused within an instance
+  std::uint32_t age = 0;        // ordinal of the worker in its pool, gunicorn's worker.age
+  bool multiprocess = false;    // wsgi.multiprocess: the pool's target is over 1
+
+  // Application
+  std::string application;      // "module:callable", "module:factory()", or a path to lib.so[:symbol]
+  WorkerClass worker_class = WorkerClass::kSync;
+  std::uint32_t threads = 1;
+  std::string working_directory;         // absolute; first on sys.path
+  std::vector<std::string> python_path;  // put before sys.path, first entry first
+  std::string virtual_env;               // directory of a virtual environment; empty: none
+  std::string config_file;               // kConfigHost: the file to evaluate
+
+  // Limits in time
+  Milliseconds timeout{30000};
+  Milliseconds graceful_timeout{30000};
+  Milliseconds keep_alive{2000};  // idle time between requests of a connection; 0: close after each
+  Milliseconds request_timeout{0};
+  Milliseconds header_timeout{30000};
+  Milliseconds body_timeout{30000};
+  Milliseconds orphan_timeout{60000};
+  std::uint32_t body_min_rate = 256;       // bytes per second, averaged over 10 s; 0: none
+  std::uint64_t body_memory = 1U << 20U;   // bytes of one request's body kept in memory
+  std::string upload_directory;            // where larger bodies are spilled
+  std::uint64_t max_requests = 0;          // 0: never
+  std::uint64_t max_requests_jitter = 0;   // uniform random addition to max_requests
+  std::uint32_t worker_connections = 1000;  // connections held at once
+
+  // Limits and switches of the HTTP parser (0: gunicorn's "unlimited", which still has a hard cap)
+  std::uint32_t limit_request_line = 4094;
+  std::uint32_t limit_request_fields = 100;
+  std::uint32_t limit_request_field_size = 8190;
+  bool permit_obsolete_folding = false;
+  bool strip_header_spaces = false;
+  bool permit_unconventional_http_method = false;
+  bool permit_unconventional_http_version = false;
+  bool casefold_http_method = false;
+  HeaderMap header_map = HeaderMap::kDrop;
+  std::vector<std::string> forwarder_headers{"SCRIPT_NAME", "PATH_INFO"};
+  std::vector<std::string> forwarded_allow_ips{"127.0.0.1", "::1"};
+  std::vector<std::string> secure_scheme_headers;  // "NAME=VALUE"
+
+  // Logs
+  std::string error_log = "-";
+  std::string log_level = "info";
+  bool log_json = false;
+  std::string access_log;  // empty: none; "-": standard output
+  std::string access_log_format;
+  bool capture_output = false;
+
+  std::vector<ListenerInfo> listeners;
+};
+
+// Descriptors a child of arbiterd starts with, beside 0, 1 and 2.
+inline constexpr int kChannelFd = 3;
+inline constexpr int kScoreboardFd = 4;  // kServe only
+inline constexpr int kFirstListenerFd = 5;
+
+template <class Archive>
+void fields(Archive& a, ListenerInfo& v) {
+  a(v.url), a(v.host), a(v.port), a(v.unix_socket);
+}
+
+template <class Archive>
+void fields(Archive& a, WorkerConfig& v) {
+  a(v.role), a(v.instance), a(v.pool), a(v.generation), a(v.worker_id), a(v.age);
+  a(v.multiprocess), a(v.application), a(v.worker_class), a(v.threads), a(v.working_directory);
+  a(v.python_path), a(v.virtual_env), a(v.config_file);
+  a(v.timeout), a(v.graceful_timeout), a(v.keep_alive), a(v.request_timeout), a(v.header_timeout);
+  a(v.body_timeout), a(v.orphan_timeout), a(v.body_min_rate), a(v.body_memory);
+  a(v.upload_directory), a(v.max_requests), a(v.max_requests_jitter), a(v.worker_connections);
+  a(v.limit_request_line), a(v.limit_request_fields), a(v.limit_request_field_size);
+  a(v.permit_obsolete_folding), a(v.strip_header_spaces), a(v.permit_unconventional_http_method);
+  a(v.permit_unconventional_http_version), a(v.casefold_http_method), a(v.header_map);
+  a(v.forwarder_headers), a(v.forwarded_allow_ips), a(v.secure_scheme_headers);
+  a(v.error_log), a(v.log_level), a(v.log_json), a(v.access_log), a(v.access_log_format);
+  a(v.capture_output), a(v.listeners);
+}
+
+}  // namespace corn::base

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# Where the programs go on an installed system.
+include(GNUInstallDirs)
+install(TARGETS arbiterd RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
+install(TARGETS workerd RUNTIME DESTINATION libexec/corn)
+install(TARGETS cornctl RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+# Language level, warnings, sanitizers and link-time optimisation: what holds for every target.
+option(CORN_BUILD_TESTS "Build the tests" ON)
+option(CORN_BUILD_BENCH "Build the micro-benchmarks" OFF)
+option(CORN_FUZZ "Build the libFuzzer targets (clang only)" OFF)
+option(CORN_COVERAGE "Instrument for gcov" OFF)
+set(CORN_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them: address, thread, undefined")
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+
+find_program(CORN_CCACHE ccache)
+if(CORN_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CORN_CCACHE})
+  set(CMAKE_C_COMPILER_LAUNCHER ${CORN_CCACHE})
+endif()
+
+# Every Corn target links this interface library; generated code does not.
+add_library(corn_compile_options INTERFACE)
+target_compile_options(corn_compile_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wswitch-enum -Werror -fno-omit-frame-pointer)
+target_compile_definitions(corn_compile_options INTERFACE
+  _GNU_SOURCE CORN_VERSION="${PROJECT_VERSION}")
+
+if(CORN_SANITIZE)
+  add_compile_options(-fsanitize=${CORN_SANITIZE} -fno-sanitize-recover=all -g)
+  add_link_options(-fsanitize=${CORN_SANITIZE})
+endif()
+if(CORN_COVERAGE)
+  add_compile_options(--coverage -O0 -g)
+  add_link_options(--coverage)
+endif()
+
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
