@@ -3,4 +3,6 @@
 include(GNUInstallDirs)
 install(TARGETS arbiterd RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
 install(TARGETS workerd RUNTIME DESTINATION libexec/corn)
-install(TARGETS cornctl RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(TARGET cornctl)
+  install(TARGETS cornctl RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
