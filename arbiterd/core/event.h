@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events: facts that the driver tells the core. Nothing here asks for anything to be computed; a
+// command is the fact that somebody asked.
+#pragma once
+
+#include <variant>
+
+#include "arbiterd/core/types.h"
+
+namespace corn::core {
+
+// First event, once: the settings have been read and the listeners are bound.
+struct Start {
+  std::vector<PoolSpec> pools;
+};
+
+struct Spawned {
+  WorkerId worker;
+  pid_t pid = 0;
+};
+struct SpawnFailed {
+  WorkerId worker;
+  std::string text;  // "exec workerd: Permission denied"
+};
+struct WorkerReady {
+  WorkerId worker;
+};
+struct WorkerBootFailed {
+  WorkerId worker;
+  base::BootFailure kind = base::BootFailure::kWorker;
+  std::string text;  // with the traceback
+};
+// The worker reached a limit of its own (max_requests) and serves on until it is drained.
+struct WorkerRetiring {
+  WorkerId worker;
+  Cause cause = Cause::kMaxRequests;
+};
+// Answer to InspectWorker.
+struct Inspected {
+  WorkerId worker;
+  TimePoint beat;                                  // last sign of life
+  std::optional<TimePoint> oldest_request_start;   // of the requests inside the application
+  std::string request;                             // that request's "METHOD target", for the record
+  std::uint64_t rss = 0;                           // bytes; 0: not measured
+};
+struct WorkerExited {
+  WorkerId worker;
+  ExitStatus status;
+  bool out_of_memory = false;  // the kernel's counters say so
+};
+
+// ---- commands ----
+struct ReloadCommand {
+  std::string pool;  // empty: all
+};
+struct ScaleCommand {
+  std::string pool;  // empty: all pools (TTIN, TTOU), which must be one for a reply
+  bool relative = true;
+  std::int64_t amount = 0;
+};
+struct StopWorkerCommand {
+  WorkerId worker;
+  bool now = false;  // false: replacement first, then drain. true: killed, then replaced
+};
+struct ShutdownCommand {
+  bool quick = false;
+};
+struct DormantCommand {};  // WINCH
+struct ReopenLogsCommand {};
+using Command = std::variant<ReloadCommand, ScaleCommand, StopWorkerCommand, ShutdownCommand,
+                             DormantCommand, ReopenLogsCommand>;
+struct CommandReceived {
+  CommandId id;
+  Command command;
+};
+
+// Answers to LoadSettings. Pools that exist keep their name; new ones appear, missing ones go.
+struct SettingsLoaded {
+  std::vector<PoolSpec> pools;
+};
+struct SettingsFailed {
+  std::string text;
+};
+
+// The time last returned by next_deadline() has come.
+struct DeadlineReached {};
+
+using Event = std::variant<Start, Spawned, SpawnFailed, WorkerReady, WorkerBootFailed,
+                           WorkerRetiring, Inspected, WorkerExited, CommandReceived, SettingsLoaded,
+                           SettingsFailed, DeadlineReached>;
+
+}  // namespace corn::core

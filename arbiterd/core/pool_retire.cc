@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ways in which a worker of a pool is told to go, each with a deadline behind it.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "arbiterd/core/pool.h"
+#include "arbiterd/core/worker_fsm.h"
+
+namespace corn::core {
+namespace {
+
+// Past the grace of a drain: the worker cuts what is left at its grace, and needs a moment to exit.
+constexpr Duration kDrainMargin = std::chrono::seconds(1);
+// From SIGQUIT to SIGKILL.
+constexpr Duration kQuitGrace = std::chrono::seconds(2);
+
+}  // namespace
+
+void Pool::drain(Worker& worker, Cause cause, const std::string& reason, bool empty_backlog,
+                 Turn& turn) {
+  const auto next = next_state(worker.state, WorkerFact::kToldToDrain);
+  if (!next) return;
+  const Duration grace = worker.spec->graceful_timeout;
+  worker.state = *next;
+  worker.end_cause = cause;
+  worker.end_reason = reason;
+  worker.lifetime_deadline.reset();
+  worker.kill_at = turn.now() + grace + kDrainMargin;
+  publish(RecordKind::kWorkerDraining, &worker, reason, turn, cause);
+  turn.order(DrainWorker{worker.id, grace, empty_backlog, cause});
+}
+
+void Pool::put_down(Worker& worker, KillSignal signal, Cause cause, const std::string& reason,
+                    Turn& turn) {
+  if (const auto next = next_state(worker.state, WorkerFact::kPutDown)) {
+    worker.state = *next;
+    worker.end_cause = cause;
+    worker.end_reason = reason;
+    worker.boot_deadline.reset();
+    worker.inspection_at.reset();
+    worker.lifetime_deadline.reset();
+  } else if (signal != KillSignal::kKill || worker.kill_sent) {
+    return;  // it has been told as much already
+  }
+  // An earlier deadline, of a drain, stands.
+  const TimePoint earlier = worker.kill_at.value_or(TimePoint::max());
+  switch (signal) {
+    case KillSignal::kQuit:
+      worker.kill_at = std::min(earlier, turn.now() + kQuitGrace);
+      break;
+    case KillSignal::kAbort:
+      worker.kill_at = std::min(earlier, turn.now() + kAbortGrace);
+      break;
+    case KillSignal::kKill:
+      worker.kill_at.reset();
+      worker.kill_sent = true;
+      break;
+  }
+  turn.order(KillWorker{worker.id, signal, *worker.end_cause, reason});
+}
+
+void Pool::retire(Worker& worker, Cause cause, const std::string& reason, Turn& turn) {
+  switch (worker.state) {
+    case WorkerState::kBooting:
+      put_down(worker, KillSignal::kQuit, cause, reason, turn);
+      return;
+    case WorkerState::kReady:
+      drain(worker, cause, reason, false, turn);
+      return;
+    case WorkerState::kDraining:
+    case WorkerState::kStopping:
+      return;
+  }
+}
+
+void Pool::kill_overdue(Worker& worker, Turn& turn) {
+  // Why it was told to go stays its cause; that it had to be killed is said beside it.
+  const std::string reason = worker.end_reason + "; still there after its grace";
+  put_down(worker, KillSignal::kKill, *worker.end_cause, reason, turn);
+}
+
+void Pool::boot_overdue(Worker& worker, Turn& turn) {
+  const std::string reason =
+      fmt::format("not ready within boot_timeout ({})", to_text(worker.spec->boot_timeout));
+  publish(RecordKind::kWorkerStuck, &worker, reason, turn, Cause::kBootTimeout);
+  vacate(worker, Cause::kBootTimeout);
+  put_down(worker, KillSignal::kAbort, Cause::kBootTimeout, reason, turn);
+  note_boot_failure(worker, base::BootFailure::kWorker, "a worker was " + reason, turn);
+}
+
+void Pool::wish_to_retire(Worker& worker, Cause cause, const std::string& reason, Turn& turn) {
+  worker.wish = cause;
+  worker.wish_order = ++last_wish_;
+  publish(RecordKind::kWorkerRetiring, &worker, reason, turn, cause);
+}
+
+void Pool::sleep(Turn& turn) {
+  if (dormant_) return;
+  // A pool that a reload was adding has no generation to come back with; the next reload adds it.
+  cancel_rollout("dormant (WINCH)", turn);
+  if (removed_) return;
+  dormant_ = true;
+  first_failures_ = 0;
+  first_failure_.reset();
+  abort_waiters("overtaken: all workers are being stopped (WINCH)", turn);
+  for (auto& [id, worker] : workers_) retire(worker, Cause::kScaledDown, "dormant (WINCH)", turn);
+}
+
+std::vector<WorkerId> Pool::remove(const std::string& reason, Turn& turn) {
+  removed_ = true;
+  abort_waiters(fmt::format("pool {}: {}", name_, reason), turn);
+  std::vector<WorkerId> leaving;
+  for (auto& [id, worker] : workers_) {
+    retire(worker, Cause::kReloaded, reason, turn);
+    leaving.push_back(id);
+  }
+  return leaving;
+}
+
+void Pool::stop(bool quick, Turn& turn) {
+  stopping_ = true;
+  rollout_.reset();
+  waiters_.answer_all(ReplyCode::kUnavailable, "the arbiter is shutting down", turn);
+  for (auto& [id, worker] : workers_) {
+    if (worker.state == WorkerState::kBooting || quick) {
+      put_down(worker, KillSignal::kQuit, worker.end_cause.value_or(Cause::kShutdown),
+               quick ? "quick shutdown" : "shutdown", turn);
+    } else {
+      // Nobody is left to serve what waits in the accept queue.
+      drain(worker, Cause::kShutdown, "shutdown", true, turn);
+    }
+  }
+}
+
+}  // namespace corn::core
