@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ends of child processes, seen through pidfds. Nothing here waits for "any child": each watched
+// child is reaped through its own pidfd, so that no exit is lost or taken from somebody else, and
+// signals go through the pidfd too, so that they can't hit a process that got the number later.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <unordered_map>
+
+#include "arbiterd/os/loop.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace corn::os {
+
+struct ExitStatus {
+  enum class Kind : std::uint8_t {
+    kExited,    // by exit(2) or return from main
+    kSignaled,  // killed by a signal
+    kLost,      // ended, but not our child: how is unknown
+  };
+  Kind kind = Kind::kLost;
+  int code = 0;    // kExited: status 0 to 255; kSignaled: the signal's number
+  bool core_dumped = false;
+  base::Duration cpu_time{};  // user and system time of the process and its waited-for children
+  // Largest resident size it ever had; at least that of arbiterd, whose memory it shared until exec.
+  std::uint64_t max_rss_bytes = 0;
+  bool operator==(const ExitStatus&) const = default;
+};
+
+// Tests put a scripted one in its place. Loop thread only.
+class ChildWatch {
+ public:
+  using ExitCallback = std::function<void(pid_t pid, const ExitStatus& status)>;
+
+  virtual ~ChildWatch() = default;
+
+  // Calls `callback` once, from the loop and never from within watch(), when process `pid`, which
+  // `pidfd` refers to, has ended. It is reaped and forgotten by then.
+  virtual base::Status watch(pid_t pid, base::UniqueFd pidfd, ExitCallback callback) = 0;
+
+  // Stops watching, without reaping; the pidfd is closed. Unknown pids are ignored.
+  virtual void unwatch(pid_t pid) = 0;
+
+  // Sends `signal` to a watched process. ESRCH when it has ended or isn't watched.
+  virtual base::Status send_signal(pid_t pid, int signal) = 0;
+
+  // Reaps children that nobody watches: what PID 1 inherits, or what the program that exec'd
+  // arbiterd left behind. To be called at SIGCHLD. A watched child is never taken.
+  virtual void reap_strangers() = 0;
+};
+
+class PidfdChildWatch final : public ChildWatch {
+ public:
+  // `loop` must outlive this object. `on_stranger`, if given, hears of every stranger reaped.
+  explicit PidfdChildWatch(EventLoop& loop, ExitCallback on_stranger = nullptr);
+  ~PidfdChildWatch() override;
+  PidfdChildWatch(const PidfdChildWatch&) = delete;
+  PidfdChildWatch& operator=(const PidfdChildWatch&) = delete;
+
+  base::Status watch(pid_t pid, base::UniqueFd pidfd, ExitCallback callback) override;
+  void unwatch(pid_t pid) override;
+  base::Status send_signal(pid_t pid, int signal) override;
+  void reap_strangers() override;
+
+  // The descriptor of a watched child, -1 if `pid` isn't watched; owned by this object.
+  [[nodiscard]] int pidfd(pid_t pid) const;
+
+ private:
+  struct Watched {
+    base::UniqueFd pidfd;
+    ExitCallback callback;
+  };
+
+  void on_readable(pid_t pid);
+
+  EventLoop& loop_;
+  const ExitCallback on_stranger_;
+  std::unordered_map<pid_t, Watched> watched_;
+  // A watched child, dead but not yet reaped, hides the strangers behind it from waitid.
+  bool strangers_hidden_ = false;
+};
+
+// Opens a pidfd of a process that wasn't launched here. Check read_start_time() afterwards: the
+// number may have been given to another process.
+base::Result<base::UniqueFd> open_pidfd(pid_t pid);
+
+// Resident size in bytes, from /proc/PID/statm.
+base::Result<std::uint64_t> read_rss(pid_t pid);
+
+// When the process started, in clock ticks since boot: /proc/PID/stat field 22 (proc(5)). Together
+// with the pid it names a process for as long as the machine is up.
+base::Result<std::uint64_t> read_start_time(pid_t pid);
+
+}  // namespace corn::os
