@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workerd/server/access_log.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <sstream>
+
+namespace corn::server {
+namespace {
+
+class AccessFormatTest : public ::testing::Test {
+ protected:
+  AccessFormatTest() {
+    head_.method = "GET";
+    head_.target = "/a%20b?q=1";
+    head_.path = "/a%20b";
+    head_.query = "q=1";
+    head_.fields = {{"User-Agent", "curl/8"}, {"Referer", "http://there/"}, {"X-Id", "42"}};
+    record_.head = &head_;
+    record_.remote_host = "192.0.2.7";
+    record_.status = 200;
+    record_.response_head = "HTTP/1.1 200 OK\r\nServer: corn\r\nContent-Type: text/plain\r\n\r\n";
+    record_.body_bytes = 14;
+    record_.duration = std::chrono::microseconds(2'345'678);
+  }
+  std::string line(std::string_view format) {
+    auto compiled = AccessFormat::compile(format);
+    EXPECT_TRUE(compiled) << compiled.error().message;
+    std::string out;
+    compiled->append(record_, "[T]", out);
+    EXPECT_EQ(out.back(), '\n');
+    out.pop_back();
+    return out;
+  }
+  http::RequestHead head_;
+  AccessRecord record_;
+};
+
+TEST_F(AccessFormatTest, DefaultIsGunicornsCombinedFormat) {
+  EXPECT_EQ(line(kDefaultAccessFormat),
+            R"(192.0.2.7 - - [T] "GET /a%20b?q=1 HTTP/1.1" 200 14 "http://there/" "curl/8")");
+}
+
+TEST_F(AccessFormatTest, EveryAtomIsWritten) {
+  EXPECT_EQ(line("%(m)s %(U)s %(q)s %(H)s %(s)s %(st)s %(B)s"), "GET /a b q=1 HTTP/1.1 200 200 14");
+  EXPECT_EQ(line("%(T)s %(M)s %(D)s %(L)s"), "2 2345 2345678 2.345678");
+  EXPECT_EQ(line("%(p)s"), "<" + std::to_string(::getpid()) + ">");
+  EXPECT_EQ(line("%({x-ID}i)s %({content-type}o)s %({wsgi.url_scheme}e)s"), "42 text/plain -");
+  EXPECT_EQ(line("100%% %(nobody)s %({missing}i)s %({missing}o)s"), "100% - - -");
+}
+
+TEST_F(AccessFormatTest, UserOfBasicAuthenticationIsDecoded) {
+  head_.fields.push_back({"Authorization", "basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="});
+  EXPECT_EQ(line("%(u)s"), "Aladdin");
+}
+
+TEST_F(AccessFormatTest, ClientCannotForgeALineOrAField) {
+  head_.fields = {{"User-Agent", "a\" \"b\\\n\x01\xc3\xa9"}};
+  EXPECT_EQ(line(R"("%(a)s")"), R"("a\" \"b\\\x0a\x01\xc3\xa9")");
+  head_.path = "/%0a%22";
+  EXPECT_EQ(line("%(U)s"), R"(/\x0a\")");
+}
+
+TEST_F(AccessFormatTest, RequestThatWasNotUnderstoodIsADash) {
+  record_.head = nullptr;
+  record_.remote_host = "";
+  record_.status = 400;
+  EXPECT_EQ(line("%(h)s %(r)s %(m)s %(U)s %(s)s"), "- - - - 400");
+}
+
+TEST_F(AccessFormatTest, MalformedFormatIsRefused) {
+  EXPECT_FALSE(AccessFormat::compile("%h"));
+  EXPECT_FALSE(AccessFormat::compile("%(h"));
+  EXPECT_FALSE(AccessFormat::compile("%(h)x"));
+  EXPECT_FALSE(AccessFormat::compile("%"));
+}
+
+class AccessLogTest : public AccessFormatTest {
+ protected:
+  AccessLogTest() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "corn-log-XXXXXX").string();
+    directory_ = ::mkdtemp(pattern.data());
+    path_ = directory_ + "/access.log";
+  }
+  ~AccessLogTest() override { std::filesystem::remove_all(directory_); }
+  static std::string content(const std::string& path) {
+    std::ostringstream text;
+    text << std::ifstream(path).rdbuf();
+    return text.str();
+  }
+  std::string directory_;
+  std::string path_;
+};
+
+TEST_F(AccessLogTest, LinesAreHeldUntilFlushedAndThenComplete) {
+  AccessLog log;
+  ASSERT_TRUE(log.open(path_, "%(m)s"));
+  EXPECT_FALSE(log.due());
+  log.add(record_);
+  log.add(record_);
+  ASSERT_TRUE(log.due());
+  EXPECT_EQ(content(path_), "");
+  log.flush();
+  EXPECT_FALSE(log.due());
+  EXPECT_EQ(content(path_), "GET\nGET\n");
+}
+
+TEST_F(AccessLogTest, ManyLinesLeaveByThemselves) {
+  AccessLog log;
+  ASSERT_TRUE(log.open(path_, ""));
+  for (int i = 0; i < 1000; ++i) log.add(record_);
+  EXPECT_GT(content(path_).size(), 32'000U);
+}
+
+TEST_F(AccessLogTest, EndOfLifeFlushes) {
+  {
+    AccessLog log;
+    ASSERT_TRUE(log.open(path_, "%(s)s"));
+    log.add(record_);
+  }
+  EXPECT_EQ(content(path_), "200\n");
+}
+
+TEST_F(AccessLogTest, TimeIsWrittenAsByGunicorn) {
+  AccessLog log;
+  ASSERT_TRUE(log.open(path_, "%(t)s"));
+  log.add(record_);
+  log.flush();
+  EXPECT_TRUE(std::regex_match(
+      content(path_),
+      std::regex(R"(\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]\n)")))
+      << content(path_);
+}
+
+TEST_F(AccessLogTest, ReopenWritesToTheNewFileAndLosesNothing) {
+  AccessLog log;
+  ASSERT_TRUE(log.open(path_, "%(s)s"));
+  log.add(record_);
+  std::filesystem::rename(path_, path_ + ".1");
+  ASSERT_TRUE(log.reopen());
+  log.add(record_);
+  log.flush();
+  EXPECT_EQ(content(path_ + ".1"), "200\n");
+  EXPECT_EQ(content(path_), "200\n");
+}
+
+TEST_F(AccessLogTest, FailedReopenKeepsTheOldFile) {
+  AccessLog log;
+  std::filesystem::create_directory(directory_ + "/logs");
+  const std::string path = directory_ + "/logs/access.log";
+  ASSERT_TRUE(log.open(path, "%(s)s"));
+  std::filesystem::rename(directory_ + "/logs", directory_ + "/old");
+  EXPECT_FALSE(log.reopen());
+  log.add(record_);
+  log.flush();
+  EXPECT_EQ(content(directory_ + "/old/access.log"), "200\n");
+}
+
+TEST_F(AccessLogTest, FileThatCannotBeOpenedIsNamed) {
+  AccessLog log;
+  const auto opened = log.open(directory_ + "/missing/access.log", "");
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().message.find("missing/access.log"), std::string::npos);
+}
+
+TEST_F(AccessLogTest, WithoutAPathNothingIsWritten) {
+  AccessLog log;
+  ASSERT_TRUE(log.open("", ""));
+  EXPECT_FALSE(log.enabled());
+  log.add(record_);
+  EXPECT_FALSE(log.due());
+}
+
+}  // namespace
+}  // namespace corn::server

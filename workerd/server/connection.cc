@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+// The transitions of a connection; see connection.h for the picture. Input is in connection_input.cc.
+#include "workerd/server/connection.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "workerd/http/error_response.h"
+
+namespace corn::server {
+namespace {
+
+std::int64_t unix_seconds() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return now.tv_sec;
+}
+
+}  // namespace
+
+Connection::Connection(ConnectionCommons& commons, ConnectionId id, base::UniqueFd socket,
+                       app::ConnectionInfo info, http::PeerTrust trust, base::TimePoint now)
+    : commons_(&commons),
+      id_(id),
+      socket_(std::move(socket)),
+      info_(std::move(info)),
+      trust_(trust),
+      input_(commons.buffers),
+      next_(commons.buffers),
+      scanner_(commons.parser),
+      body_(commons.body_store),
+      transmitter_(socket_.get(), commons.config.timeout) {
+  set_idle(now);
+}
+
+Connection::~Connection() {
+  for (Timer* timer : {&phase_, &entry_, &rate_}) commons_->timeouts.disarm(*timer);
+}
+
+void Connection::set_idle(base::TimePoint now) {
+  state_ = State::kIdle;
+  TimeoutKind kind = first_request_ ? TimeoutKind::kHeader : TimeoutKind::kKeepAlive;
+  if (commons_->draining.load(std::memory_order_relaxed)) {
+    if (first_request_) {
+      kind = TimeoutKind::kDrainFresh;
+    } else if (commons_->hurrying) {
+      kind = TimeoutKind::kDrainIdle;
+    }
+  }
+  commons_->timeouts.arm(phase_, kind, now);
+}
+
+void Connection::on_event(std::uint32_t events, base::TimePoint now) {
+  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) input_ready_ = true;
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) until_end_ = true;
+  if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
+    if (state_ == State::kInside) {
+      ended_ = true;
+      transmitter_.break_off();
+      if (!decoder_.complete()) {
+        fail_body({400, "the client has gone before its request was whole"}, EPIPE, now);
+      }
+      return;
+    }
+    if (state_ == State::kFlush || state_ == State::kLinger) {
+      close();
+      return;
+    }
+  }
+  if ((events & EPOLLOUT) != 0 && transmitter_.wants_flush()) {
+    transmitter_.flush();
+    if (state_ == State::kFlush && !transmitter_.wants_flush()) {
+      after_response(!end_after_flush_, now);
+    } else if (state_ == State::kInside && aborted_ && !transmitter_.wants_flush()) {
+      shut_down_writing();
+    }
+  }
+  advance(now);
+}
+
+void Connection::resume(base::TimePoint now) {
+  if (receiving_body() && !phase_.armed() && !body_.full()) {
+    commons_->timeouts.arm(phase_, TimeoutKind::kBody, now);
+    commons_->timeouts.arm(rate_, TimeoutKind::kBodyRate, now);
+    window_bytes_ = 0;
+  }
+  advance(now);
+}
+
+void Connection::on_timeout(TimeoutKind kind, base::TimePoint now) {
+  switch (kind) {
+    case TimeoutKind::kHeader:
+      if (state_ == State::kHead) {
+        refuse({408, "the request head did not arrive in time"}, now);
+      } else {
+        end(TimeoutKind::kLingerIdle, now);
+      }
+      break;
+    case TimeoutKind::kKeepAlive:
+    case TimeoutKind::kDrainIdle:
+    case TimeoutKind::kDrainFresh:
+      end(TimeoutKind::kLingerIdle, now);
+      break;
+    case TimeoutKind::kEntry:
+      may_enter_ = true;
+      break;
+    case TimeoutKind::kBody:
+      body_late(now);
+      break;
+    case TimeoutKind::kBodyRate: {
+      const auto window = commons_->timeouts.duration(TimeoutKind::kBodyRate);
+      const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(window).count();
+      const std::uint64_t least =
+          commons_->config.body_min_rate * static_cast<std::uint64_t>(seconds);
+      if (window_bytes_ < least) {
+        body_late(now);
+      } else {
+        window_bytes_ = 0;
+        commons_->timeouts.arm(rate_, TimeoutKind::kBodyRate, now);
+      }
+      break;
+    }
+    case TimeoutKind::kSend:
+      if (const std::uint64_t progress = transmitter_.progress(); progress != flush_progress_) {
+        flush_progress_ = progress;
+        commons_->timeouts.arm(phase_, TimeoutKind::kSend, now);
+      } else {
+        close();
+      }
+      break;
+    case TimeoutKind::kLinger:
+    case TimeoutKind::kLingerIdle:
+      close();
+      break;
+  }
+}
+
+void Connection::body_late(base::TimePoint now) {
+  const http::ProtocolError error{408, "the request body did not arrive in time"};
+  if (state_ == State::kDiscard) {
+    end(TimeoutKind::kLinger, now);
+  } else {
+    fail_body(error, ETIMEDOUT, now);
+  }
+}
+
+void Connection::fail_body(const http::ProtocolError& error, int os_errno, base::TimePoint now) {
+  commons_->timeouts.disarm(rate_);
+  commons_->timeouts.disarm(entry_);
+  body_failed_ = true;
+  if (state_ == State::kInside) {
+    commons_->timeouts.disarm(phase_);
+    body_.break_off({error.reason, os_errno});
+  } else {
+    refuse(error, now);
+  }
+}
+
+Connection::Entry Connection::entry() const {
+  if (state_ == State::kWaiting) return Entry::kWhole;
+  if (state_ == State::kBody && may_enter_) return Entry::kUnfinished;
+  return Entry::kNone;
+}
+
+void Connection::enter() {
+  CORN_CHECK(entry() != Entry::kNone);
+  commons_->timeouts.disarm(entry_);
+  queued_ = Entry::kNone;
+  state_ = State::kInside;
+  outcome_ = {};
+}
+
+void Connection::leave(base::TimePoint now) {
+  CORN_CHECK(state_ == State::kInside);
+  commons_->timeouts.disarm(phase_);
+  commons_->timeouts.disarm(rate_);
+  state_ = State::kFlush;
+  count_sent();
+  client_ends_ = !head_.keep_alive;
+  if (aborted_ || transmitter_.broken()) {
+    state_ = State::kLinger;
+    if (ended_ || transmitter_.broken()) {
+      close();
+    } else {
+      commons_->timeouts.arm(phase_, TimeoutKind::kLinger, now);
+      advance(now);
+    }
+    return;
+  }
+  if (outcome_.reset) {
+    const linger cut{1, 0};
+    ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &cut, sizeof(cut));
+    close();
+    return;
+  }
+  const bool body_over = decoder_.complete() && !body_failed_;
+  if (outcome_.keep_alive && !body_over && !body_failed_ && !ended_ &&
+      decoder_.remaining().value_or(0) <= kDiscardBytes) {
+    state_ = State::kDiscard;
+    discarded_bytes_ = 0;
+    commons_->timeouts.arm(phase_, TimeoutKind::kBody, now);
+    advance(now);
+    return;
+  }
+  after_response(outcome_.keep_alive && body_over, now);
+}
+
+void Connection::after_response(bool keep_alive, base::TimePoint now) {
+  if (transmitter_.wants_flush()) {
+    state_ = State::kFlush;
+    end_after_flush_ = !keep_alive;
+    flush_progress_ = transmitter_.progress();
+    commons_->timeouts.arm(phase_, TimeoutKind::kSend, now);
+    return;
+  }
+  if (transmitter_.broken()) {
+    close();
+  } else if (keep_alive) {
+    next_request(now);
+  } else {
+    end(TimeoutKind::kLinger, now);
+  }
+}
+
+void Connection::next_request(base::TimePoint now) {
+  count_sent();
+  head_.method = head_.target = head_.path = head_.query = {};  // views of what goes now
+  head_.fields.clear();
+  input_.consume(request_bytes_);
+  if (!next_.empty()) input_.swap(next_);
+  request_bytes_ = 0;
+  if (body_used_) body_.reset();
+  body_used_ = may_enter_ = continue_wanted_ = false;
+  scanner_.reset();
+  first_request_ = false;
+  set_idle(now);
+  if (!input_.empty()) parse_head(now);
+  advance(now);
+}
+
+void Connection::end(TimeoutKind linger, base::TimePoint now) {
+  count_sent();
+  // A client that has said it sends nothing more cannot be hurt by a reset, having nothing in flight.
+  const bool nothing_follows = client_ends_ && decoder_.complete() && !input_ready_ &&
+                               next_.empty() && input_.bytes().size() == request_bytes_;
+  if (ended_ || nothing_follows) {
+    close();
+    return;
+  }
+  shut_down_writing();
+  input_.release();
+  next_.release();
+  request_bytes_ = 0;
+  state_ = State::kLinger;
+  commons_->timeouts.disarm(entry_);
+  commons_->timeouts.disarm(rate_);
+  commons_->timeouts.arm(phase_, linger, now);
+  advance(now);
+}
+
+void Connection::close() {
+  CORN_CHECK(state_ != State::kInside);
+  transmitter_.break_off();
+  count_sent();
+  state_ = State::kClosed;
+}
+
+void Connection::shut_down_writing() {
+  if (!shut_down_) ::shutdown(socket_.get(), SHUT_WR);
+  shut_down_ = true;
+}
+
+void Connection::count_sent() {
+  base::add(commons_->scoreboard.bytes_sent, transmitter_.take_sent());
+}
+
+std::string Connection::error_page(const http::ProtocolError& error) {
+  std::string page;
+  http::append_error_response(error, head_.method == "HEAD", commons_->date.at(unix_seconds()),
+                              page);
+  return page;
+}
+
+void Connection::log_refusal(const http::ProtocolError& error, std::size_t page_bytes) {
+  base::add(commons_->scoreboard.refused);
+  if (error.status < 500) {
+    base::log_warning("Invalid request from ip={}: {}", info_.remote_host, error.log_text());
+  }
+  AccessRecord record;
+  record.head = &head_;
+  record.remote_host = info_.remote_host;
+  record.status = error.status;
+  record.body_bytes = page_bytes;
+  commons_->access_log.add(record);
+}
+
+void Connection::refuse(const http::ProtocolError& error, base::TimePoint now) {
+  const std::string page = error_page(error);
+  const std::size_t body = page.size() - std::min(page.size(), page.find("\r\n\r\n") + 4);
+  log_refusal(error, body);
+  client_ends_ = false;
+  transmitter_.send_now(page);
+  commons_->timeouts.disarm(entry_);
+  commons_->timeouts.disarm(rate_);
+  after_response(false, now);
+}
+
+void Connection::drain(base::TimePoint now) {
+  if (state_ == State::kIdle) set_idle(now);
+}
+
+void Connection::abort(base::TimePoint now) {
+  const http::ProtocolError late{504, "the worker did not answer in time"};
+  switch (state_) {
+    case State::kIdle:
+      end(TimeoutKind::kLingerIdle, now);
+      break;
+    case State::kHead:
+    case State::kBody:
+    case State::kWaiting:
+      refuse(late, now);
+      break;
+    case State::kInside: {
+      if (aborted_) break;
+      aborted_ = true;
+      const std::string page = error_page(late);
+      if (transmitter_.cut_off(page)) {
+        log_refusal(late, page.size() - std::min(page.size(), page.find("\r\n\r\n") + 4));
+      }
+      if (!transmitter_.wants_flush()) shut_down_writing();
+      fail_body(late, ETIMEDOUT, now);
+      advance(now);
+      break;
+    }
+    case State::kDiscard:
+      end(TimeoutKind::kLinger, now);
+      break;
+    case State::kFlush:
+      end_after_flush_ = true;
+      break;
+    case State::kLinger:
+    case State::kClosed:
+      break;
+  }
+}
+
+}  // namespace corn::server

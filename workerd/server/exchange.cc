@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workerd/server/exchange.h"
+
+#include <time.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/log.h"
+#include "workerd/http/error_response.h"
+
+namespace corn::server {
+namespace {
+
+// Pieces up to this size are copied behind their head; larger ones are sent from where they are.
+constexpr std::size_t kCopyBytes = 16 * 1024;
+
+bool depends_on_size(http::ResponseFraming framing) {
+  return framing == http::ResponseFraming::kChunked ||
+         framing == http::ResponseFraming::kUntilClose;
+}
+
+}  // namespace
+
+void Exchange::run(Connection& connection) {
+  connection_ = &connection;
+  started_ = head_sent_ = ended_ = failed_ = false;
+  status_ = 0;
+  page_bytes_ = 0;
+  encoder_ = http::ResponseEncoder();
+  head_.clear();
+  const http::RequestHead& head = connection.head();
+  const auto started = std::chrono::steady_clock::now();
+  slot_->begin(head.method, head.target, started);
+  app::Request request{head, connection.info(), connection.scheme(), *this};
+  application_->handle(request, *this);
+  if (!ended_) fail();
+  const auto ended = std::chrono::steady_clock::now();
+  slot_->end(ended, status_ >= 500 || failed_);
+  account(started, ended);
+  connection_ = nullptr;
+}
+
+void Exchange::account(base::TimePoint started, base::TimePoint ended) {
+  Outcome& outcome = connection_->outcome();
+  outcome.ended = ended;
+  outcome.keep_alive = !failed_ && encoder_.keep_alive();
+  outcome.reset = failed_ && head_sent_ &&
+                  encoder_.framing() == http::ResponseFraming::kUntilClose;
+  AccessLog& log = connection_->commons().access_log;
+  if (!log.enabled() || connection_->transmitter().is_cut_off()) return;
+  AccessRecord record;
+  record.head = &connection_->head();
+  record.remote_host = connection_->info().remote_host;
+  record.status = status_;
+  record.response_head = head_;
+  record.body_bytes = page_bytes_ + encoder_.body_bytes();
+  record.duration = ended - started;
+  log.add(record);
+}
+
+http::ResponseContext Exchange::context() {
+  const ConnectionCommons& commons = connection_->commons();
+  // Without 100 (Continue) nobody knows whether the client will send its body (RFC 9110 section 10.1.1).
+  const bool body_in_doubt = connection_->continue_wanted() && !connection_->body().is_complete();
+  const bool keep_alive = connection_->head().keep_alive &&
+                          commons.config.keep_alive.count() > 0 && !body_in_doubt &&
+                          !commons.draining.load(std::memory_order_relaxed);
+  return http::ResponseContext::from(connection_->head(), keep_alive);
+}
+
+std::string_view Exchange::date() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  return date_.at(now.tv_sec);
+}
+
+base::Result<std::size_t> Exchange::read(char* to, std::size_t size) {
+  BodyStore& body = connection_->body();
+  for (;;) {
+    auto read = body.read(to, size);
+    if (!read) return tl::unexpected<base::Error>(read.error());
+    if (read->emptied_full) host_->body_emptied(connection_->id());
+    if (read->size > 0 || read->end) {
+      connection_->continue_wanted() = false;
+      host_->progressed();
+      return read->size;
+    }
+    if (connection_->continue_wanted() && !head_sent_) {
+      connection_->transmitter().send_now(http::kContinueResponse);
+    }
+    connection_->continue_wanted() = false;
+    host_->before_wait();
+    body.wait();
+    host_->after_wait();
+  }
+}
+
+bool Exchange::readable() const { return connection_->body().readable(); }
+
+bool Exchange::whole() const { return connection_->body().is_complete(); }
+
+std::uint64_t Exchange::available() const { return connection_->body().available(); }
+
+base::Status Exchange::start(std::string_view status, std::span<const http::Field> fields) {
+  if (head_sent_ || ended_) return base::fail("the response's head has been sent already", EALREADY);
+  http::ResponseEncoder encoder(context());
+  trial_.clear();
+  if (auto encoded = encoder.start({status, fields}, std::nullopt, date(), trial_); !encoded) {
+    return encoded;
+  }
+  encoder_ = encoder;
+  head_.swap(trial_);
+  started_ = true;
+  status_ = encoder_.status();
+  if (depends_on_size(encoder_.framing())) keep_fields(status, fields);
+  return {};
+}
+
+void Exchange::keep_fields(std::string_view status, std::span<const http::Field> fields) {
+  std::size_t size = status.size();
+  for (const http::Field& field : fields) size += field.name.size() + field.value.size();
+  kept_text_.clear();
+  kept_text_.reserve(size);  // views stay valid while it is filled
+  kept_fields_.clear();
+  const auto keep = [this](std::string_view text) {
+    const std::size_t begin = kept_text_.size();
+    kept_text_.append(text);
+    return std::string_view(kept_text_).substr(begin);
+  };
+  kept_status_ = keep(status);
+  for (const http::Field& field : fields) {
+    const std::string_view name = keep(field.name);
+    kept_fields_.push_back({name, keep(field.value)});
+  }
+}
+
+base::Status Exchange::start_with_size(std::uint64_t body_size) {
+  http::ResponseEncoder encoder(context());
+  trial_.clear();
+  auto encoded = encoder.start({kept_status_, kept_fields_}, body_size, date(), trial_);
+  if (!encoded) return encoded;
+  encoder_ = encoder;
+  head_.swap(trial_);
+  return {};
+}
+
+base::Status Exchange::begin_body(std::optional<std::uint64_t> body_size) {
+  if (!started_) return base::fail("the response has no status yet: start() comes first", EINVAL);
+  if (ended_) return base::fail("the response has ended already", EALREADY);
+  out_.clear();
+  tail_.clear();
+  if (head_sent_) return {};
+  if (body_size && depends_on_size(encoder_.framing())) {
+    if (auto encoded = start_with_size(*body_size); !encoded) return encoded;
+  }
+  out_ = head_;
+  head_sent_ = true;
+  return {};
+}
+
+void Exchange::end_body(std::string& out) {
+  ended_ = true;
+  if (auto finished = encoder_.finish(out); !finished) {
+    failed_ = true;
+    base::log_error("{} {}: {}", connection_->head().method, connection_->head().target,
+                    finished.error().message);
+  }
+}
+
+base::Status Exchange::transmit(std::string_view first, std::string_view second,
+                                std::string_view third) {
+  if (first.empty() && second.empty() && third.empty()) return {};
+  auto sent = connection_->transmitter().send(first, second, third, *this);
+  if (!sent) failed_ = true;
+  host_->progressed();
+  return sent;
+}
+
+base::Status Exchange::write(std::string_view bytes, bool last) {
+  if (bytes.empty() && !last) return {};
+  const auto size = last ? std::optional<std::uint64_t>(bytes.size()) : std::nullopt;
+  if (auto begun = begin_body(size); !begun) return begun;
+  const std::uint64_t dropped = encoder_.dropped_bytes();
+  base::Status sent;
+  if (bytes.size() <= kCopyBytes) {
+    encoder_.append(bytes, out_);
+    if (last) end_body(out_);
+    sent = transmit(out_, {}, {});
+  } else {
+    const auto taken = static_cast<std::size_t>(encoder_.open_frame(bytes.size(), out_));
+    if (taken > 0) encoder_.close_frame(tail_);
+    if (last) end_body(tail_);
+    sent = transmit(out_, bytes.substr(0, taken), tail_);
+  }
+  if (sent && encoder_.framing() == http::ResponseFraming::kLength &&
+      encoder_.dropped_bytes() > dropped) {
+    return base::fail("the response is longer than its Content-Length; the surplus is not sent",
+                      EMSGSIZE);
+  }
+  return sent;
+}
+
+bool Exchange::may_wait() const { return connection_->transmitter().may_wait(); }
+
+base::Status Exchange::send_file(int fd, off_t offset, std::uint64_t length) {
+  if (length == 0) return {};
+  if (auto begun = begin_body(std::nullopt); !begun) return begun;
+  const std::uint64_t taken = encoder_.open_frame(length, out_);
+  if (auto sent = transmit(out_, {}, {}); !sent) return sent;
+  if (taken > 0) {
+    auto sent = connection_->transmitter().send_file(fd, offset, taken, *this);
+    host_->progressed();
+    if (!sent) {
+      // The frame is open and can't be filled: only the connection's end tells the client.
+      ended_ = failed_ = true;
+      return sent;
+    }
+    encoder_.close_frame(tail_);
+    if (auto closed = transmit(tail_, {}, {}); !closed) return closed;
+  }
+  if (taken < length && encoder_.framing() == http::ResponseFraming::kLength) {
+    return base::fail("the file is longer than the response's Content-Length; the surplus is not sent",
+                      EMSGSIZE);
+  }
+  return {};
+}
+
+void Exchange::finish() {
+  if (ended_) return;
+  if (!started_) {
+    fail();
+    return;
+  }
+  if (!head_sent_) {
+    static_cast<void>(write({}, true));  // a client that has gone is seen by the connection
+    return;
+  }
+  out_.clear();
+  end_body(out_);
+  static_cast<void>(transmit(out_, {}, {}));
+}
+
+void Exchange::fail() {
+  if (ended_) return;
+  ended_ = failed_ = true;
+  if (head_sent_) return;
+  status_ = 500;
+  encoder_ = http::ResponseEncoder();  // whatever was set is replaced
+  const http::ProtocolError error{500, "the application failed to answer this request"};
+  out_.clear();
+  http::append_error_response(error, connection_->head().method == "HEAD", date(), out_);
+  const std::size_t head_size = std::min(out_.size(), out_.find("\r\n\r\n") + 4);
+  head_.assign(out_, 0, head_size);
+  page_bytes_ = out_.size() - head_size;
+  head_sent_ = true;
+  static_cast<void>(transmit(out_, {}, {}));
+}
+
+}  // namespace corn::server

@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workerd/server/reactor.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace corn::server {
+namespace {
+
+// Event ids: connections have a generation above the low 32 bits, which starts at 1.
+constexpr std::uint64_t kWakeId = 0;
+constexpr std::uint64_t kFirstListenerId = 1;
+
+// Requests that enter between two looks at the sockets, so that one pipelining client can't keep
+// the others waiting.
+constexpr int kTakenPerPoll = 16;
+
+constexpr std::uint32_t place_of(ConnectionId id) { return static_cast<std::uint32_t>(id); }
+constexpr std::uint32_t generation_of(ConnectionId id) {
+  return static_cast<std::uint32_t>(id >> 32U);
+}
+
+app::ConnectionInfo describe(const sockaddr_storage& peer, const base::ListenerInfo* listener) {
+  app::ConnectionInfo info;
+  info.listener = listener;
+  char text[INET6_ADDRSTRLEN] = {};
+  if (peer.ss_family == AF_INET) {
+    sockaddr_in v4{};
+    std::memcpy(&v4, &peer, sizeof(v4));
+    info.remote_host = ::inet_ntop(AF_INET, &v4.sin_addr, text, sizeof(text));
+    info.remote_port = ntohs(v4.sin_port);
+  } else if (peer.ss_family == AF_INET6) {
+    sockaddr_in6 v6{};
+    std::memcpy(&v6, &peer, sizeof(v6));
+    info.remote_host = ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof(text));
+    info.remote_port = ntohs(v6.sin6_port);
+  }
+  return info;
+}
+
+}  // namespace
+
+Reactor::Reactor(ConnectionCommons& commons, const TrustedPeers& trusted,
+                 std::vector<base::UniqueFd> listeners, const LoopPolicy& policy)
+    : commons_(commons),
+      trusted_(trusted),
+      policy_(policy),
+      acceptor_(std::move(listeners), kFirstListenerId),
+      now_(std::chrono::steady_clock::now()) {
+  const base::WorkerConfig& config = commons_.config;
+  Timeouts& timeouts = commons_.timeouts;
+  timeouts.set_duration(TimeoutKind::kHeader, config.header_timeout);
+  timeouts.set_duration(TimeoutKind::kKeepAlive, config.keep_alive);
+  timeouts.set_duration(TimeoutKind::kEntry, std::chrono::milliseconds(500));
+  timeouts.set_duration(TimeoutKind::kBody, config.body_timeout);
+  timeouts.set_duration(TimeoutKind::kBodyRate,
+                        std::chrono::seconds(config.body_min_rate > 0 ? 10 : 0));
+  timeouts.set_duration(TimeoutKind::kSend, config.timeout);
+  timeouts.set_duration(TimeoutKind::kLinger, std::chrono::seconds(2));
+  timeouts.set_duration(TimeoutKind::kLingerIdle, std::chrono::milliseconds(500));
+  timeouts.set_duration(TimeoutKind::kDrainIdle, std::chrono::milliseconds(500));
+  timeouts.set_duration(TimeoutKind::kDrainFresh, std::chrono::seconds(2));
+}
+
+base::Status Reactor::open() {
+  epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_) return base::fail_errno("cannot make an epoll descriptor", errno);
+  wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake_) return base::fail_errno("cannot make an eventfd", errno);
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  event.data.u64 = kWakeId;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) < 0) {
+    return base::fail_errno("cannot watch an eventfd", errno);
+  }
+  return acceptor_.open(epoll_.get());
+}
+
+bool Reactor::done() const {
+  return quit_ || cut_ || (abort_over_ && open_ == 0) ||
+         (commons_.draining.load(std::memory_order_relaxed) && open_ == 0);
+}
+
+void Reactor::turn() {
+  if (next_event_ < event_count_) {
+    handle_event(events_[next_event_++]);
+    return;
+  }
+  run_deferred();
+  expire();
+  if (aborting_) check_abort();
+  poll();
+}
+
+// ---- connections ----
+
+template <typename Function>
+void Reactor::for_each(Function function) {
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    if (places_[i].connection) function(*places_[i].connection);
+  }
+}
+
+Connection* Reactor::find(ConnectionId id) {
+  const std::uint32_t place = place_of(id);
+  if (place >= places_.size() || places_[place].generation != generation_of(id)) return nullptr;
+  return places_[place].connection.get();
+}
+
+void Reactor::handle_event(const epoll_event& event) {
+  const std::uint64_t id = event.data.u64;
+  if (id == kWakeId) return;  // its mail was read when the wait ended
+  if (generation_of(id) == 0) {
+    const std::size_t capacity = policy_.accept_capacity(waiting());
+    accept_from(static_cast<std::size_t>(id - kFirstListenerId), capacity);
+    return;
+  }
+  if (Connection* connection = find(id)) {
+    connection->on_event(event.events, now_);
+    settle(*connection);
+  }
+}
+
+void Reactor::accept_from(std::size_t listener, std::size_t most) {
+  for (; most > 0 && open_ < commons_.config.worker_connections; --most) {
+    auto accepted = acceptor_.accept(listener, now_);
+    if (!accepted) return;
+    add_connection(std::move(*accepted), listener);
+  }
+}
+
+void Reactor::add_connection(Accepted accepted, std::size_t listener) {
+  if (free_places_.empty()) {
+    free_places_.push_back(static_cast<std::uint32_t>(places_.size()));
+    places_.emplace_back();
+  }
+  const std::uint32_t index = free_places_.back();
+  Place& place = places_[index];
+  ++place.generation;
+  if (place.generation == 0) place.generation = 1;
+  const ConnectionId id = static_cast<ConnectionId>(place.generation) << 32U | index;
+
+  const auto& listeners = commons_.config.listeners;
+  const auto* info = listener < listeners.size() ? &listeners[listener] : nullptr;
+  const auto trust = trusted_.trusts(accepted.peer) ? http::PeerTrust::kTrusted
+                                                    : http::PeerTrust::kUntrusted;
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.data.u64 = id;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, accepted.socket.get(), &event) < 0) {
+    base::log_error("cannot watch a connection: {}; it is closed", std::strerror(errno));
+    return;
+  }
+  free_places_.pop_back();
+  place.connection = std::make_unique<Connection>(commons_, id, std::move(accepted.socket),
+                                                  describe(accepted.peer, info), trust, now_);
+  ++open_;
+  base::add(commons_.scoreboard.accepted);
+  commons_.scoreboard.connections.store(open_, std::memory_order_relaxed);
+}
+
+void Reactor::settle(Connection& connection) {
+  if (connection.closed()) {
+    remove(connection);
+    return;
+  }
+  const Connection::Entry entry = connection.entry();
+  if (entry != connection.queued()) {
+    connection.set_queued(entry);
+    if (entry == Connection::Entry::kWhole) {
+      whole_.push_back(connection.id());
+      publish_waiting();
+    } else if (entry == Connection::Entry::kUnfinished) {
+      unfinished_.push_back(connection.id());
+    }
+  }
+  if (connection.wants_turn()) deferred_.push_back(connection.id());
+}
+
+void Reactor::remove(Connection& connection) {
+  const std::uint32_t place = place_of(connection.id());
+  places_[place].connection.reset();
+  free_places_.push_back(place);
+  --open_;
+  commons_.scoreboard.connections.store(open_, std::memory_order_relaxed);
+}
+
+void Reactor::publish_waiting() {
+  commons_.scoreboard.waiting.store(whole_.size(), std::memory_order_relaxed);
+}
+
+Connection* Reactor::take_ready(bool unfinished_too) {
+  if (taken_since_poll_ >= kTakenPerPoll) return nullptr;
+  Connection* taken = nullptr;
+  while (taken == nullptr && !whole_.empty()) {
+    Connection* connection = find(whole_.front());
+    whole_.pop_front();
+    if (connection != nullptr && connection->entry() == Connection::Entry::kWhole) {
+      taken = connection;
+    }
+    publish_waiting();
+  }
+  while (taken == nullptr && unfinished_too && !unfinished_.empty()) {
+    Connection* connection = find(unfinished_.front());
+    unfinished_.pop_front();
+    if (connection != nullptr && connection->entry() == Connection::Entry::kUnfinished) {
+      taken = connection;
+    }
+  }
+  if (taken != nullptr) {
+    ++taken_since_poll_;
+    taken->enter();
+  }
+  return taken;
+}
+
+void Reactor::leave(Connection& connection) {
+  now_ = std::max(now_, connection.outcome().ended);
+  connection.leave(now_);
+  settle(connection);
+}
+
+void Reactor::run_deferred() {
+  if (deferred_.empty()) return;
+  deferred_now_.swap(deferred_);
+  for (const ConnectionId id : deferred_now_) {
+    if (Connection* connection = find(id)) {
+      connection->resume(now_);
+      settle(*connection);
+    }
+  }
+  deferred_now_.clear();
+}
+
+void Reactor::expire() {
+  while (Timer* timer = commons_.timeouts.expire(now_)) {
+    Connection& connection = timer->owner();
+    connection.on_timeout(timer->kind(), now_);
+    settle(connection);
+  }
+}
+
+// ---- waiting ----
+
+int Reactor::poll_timeout() const {
+  if (!deferred_.empty() || (!whole_.empty() && taken_since_poll_ >= kTakenPerPoll) ||
+      has_mail_.load(std::memory_order_seq_cst)) {
+    return 0;
+  }
+  std::optional<base::TimePoint> deadline = commons_.timeouts.next_deadline();
+  const auto consider = [&deadline](std::optional<base::TimePoint> other) {
+    if (other && (!deadline || *other < *deadline)) deadline = other;
+  };
+  consider(commons_.access_log.due());
+  consider(acceptor_.paused_until());
+  if (!cut_) consider(grace_end_);
+  if (commons_.config.timeout.count() > 0 && policy_.turn_is_life()) {
+    consider(last_beat_ + base::Duration(commons_.config.timeout) / 2);
+  }
+  if (!deadline) return -1;
+  const auto now = std::chrono::steady_clock::now();
+  if (*deadline <= now) return 0;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - now).count();
+  return static_cast<int>(std::min<std::int64_t>(left, 3'600'000));
+}
+
+void Reactor::poll() {
+  const bool draining = commons_.draining.load(std::memory_order_relaxed);
+  acceptor_.end_pause(now_);
+  acceptor_.watch(!draining && !aborting_ && open_ < commons_.config.worker_connections &&
+                  policy_.accept_capacity(0) > 0);
+  // Whoever posts sees the flag, or its letter is seen here.
+  sleeping_.store(true, std::memory_order_seq_cst);
+  const int count = ::epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()),
+                                 poll_timeout());
+  sleeping_.store(false, std::memory_order_relaxed);
+  CORN_CHECK(count >= 0 || errno == EINTR);
+  event_count_ = static_cast<std::size_t>(std::max(count, 0));
+  next_event_ = 0;
+  taken_since_poll_ = 0;
+  now_ = std::chrono::steady_clock::now();
+  beat();
+  if (has_mail_.load(std::memory_order_acquire)) read_mail();
+  if (const auto due = commons_.access_log.due(); due && *due <= now_) commons_.access_log.flush();
+  if (grace_end_ && *grace_end_ <= now_ && !cut_) cut();
+}
+
+void Reactor::beat() {
+  if (!policy_.turn_is_life()) return;
+  last_beat_ = now_;
+  commons_.scoreboard.beat.store(base::to_nanoseconds(now_), std::memory_order_relaxed);
+}
+
+// ---- mail ----
+
+void Reactor::wake() {
+  const std::uint64_t one = 1;
+  // Fails only when 2^64 - 2 wake-ups have been counted.
+  [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof(one));
+}
+
+void Reactor::post(const Letter& letter) {
+  {
+    const std::lock_guard lock(mutex_);
+    mail_.push_back(letter);
+    has_mail_.store(true, std::memory_order_seq_cst);
+  }
+  if (sleeping_.exchange(false, std::memory_order_seq_cst)) wake();
+}
+
+void Reactor::read_mail() {
+  {
+    const std::lock_guard lock(mutex_);
+    mail_read_.swap(mail_);
+    has_mail_.store(false, std::memory_order_relaxed);
+  }
+  for (const Letter& letter : mail_read_) {
+    switch (letter.kind) {
+      case Letter::Kind::kLeft:
+        leave(*find(letter.connection));
+        break;
+      case Letter::Kind::kBodyEmptied:
+        if (Connection* connection = find(letter.connection)) {
+          connection->resume(now_);
+          settle(*connection);
+        }
+        break;
+      case Letter::Kind::kDrain:
+        start_drain(letter.grace, letter.empty_backlog);
+        break;
+      case Letter::Kind::kQuit:
+        quit_ = true;
+        break;
+      case Letter::Kind::kAbort:
+        start_abort();
+        break;
+    }
+  }
+  mail_read_.clear();
+}
+
+// ---- the end ----
+
+void Reactor::drain(base::Milliseconds grace, bool empty_backlog) {
+  post({Letter::Kind::kDrain, 0, grace, empty_backlog});
+}
+
+void Reactor::quit() { post({Letter::Kind::kQuit}); }
+
+// Connection draining. Nothing new is accepted. A request on its way in or inside is answered, with
+// `Connection: close`. A connection that is idle keeps its keep-alive time: its client may be sending
+// the next request right now, and closing would lose it. Only when the whole service goes away
+// (empty_backlog) that time is cut to half a second.
+void Reactor::start_drain(base::Milliseconds grace, bool empty_backlog) {
+  const base::TimePoint end = now_ + grace;
+  if (!grace_end_ || end < *grace_end_) grace_end_ = end;
+  const bool first = !commons_.draining.exchange(true, std::memory_order_relaxed);
+  if (empty_backlog && !commons_.hurrying) {
+    commons_.hurrying = true;
+    constexpr std::size_t kAll = ~std::size_t{0};
+    for (std::size_t i = 0; i < acceptor_.size(); ++i) accept_from(i, kAll);
+  } else if (!first) {
+    return;
+  }
+  acceptor_.close();
+  for_each([this](Connection& connection) {
+    connection.drain(now_);
+    settle(connection);
+  });
+}
+
+// The grace is over: nobody is answered any more.
+void Reactor::cut() {
+  cut_ = true;
+  for_each([this](Connection& connection) {
+    connection.abort(now_);
+    settle(connection);
+  });
+}
+
+void Reactor::start_abort() {
+  if (aborting_) return;
+  aborting_ = true;
+  acceptor_.close();
+  for_each([this](Connection& connection) {
+    connection.abort(now_);
+    settle(connection);
+  });
+}
+
+void Reactor::check_abort() {
+  bool all_done = true;
+  for_each([&all_done](const Connection& connection) {
+    if (!connection.abandoned()) all_done = false;
+  });
+  if (!all_done) return;
+  abort_over_ = true;
+  const std::lock_guard lock(mutex_);
+  abort_done_ = true;
+  aborted_.notify_all();
+}
+
+void Reactor::wait_for_abort(base::Milliseconds limit) {
+  std::unique_lock lock(mutex_);
+  aborted_.wait_for(lock, limit, [this] { return abort_done_; });
+}
+
+}  // namespace corn::server

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// The event loop of a worker: one epoll descriptor, the connections, their deadlines. It belongs to
+// one thread at a time, its owner (see leader_follower.h), and its state lies in the object, a half-used batch of
+// events included, so that another thread can go on from any turn. It never calls the application: requests
+// that may enter are taken by the owner with take_ready().
+//
+// Owner only, except where a function says otherwise. Destroyed when no thread is inside the application any more.
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "workerd/server/acceptor.h"
+#include "workerd/server/connection.h"
+
+namespace corn::server {
+
+// How the worker class weighs in. Called by the owner.
+class LoopPolicy {
+ public:
+  virtual ~LoopPolicy() = default;
+  // Connections that may be accepted now without keeping them from an idle sibling. `waiting`: whole requests
+  // in the loop's queue.
+  [[nodiscard]] virtual std::size_t accept_capacity(std::size_t waiting) const = 0;
+  // A turn of the loop is a sign of life of the worker.
+  [[nodiscard]] virtual bool turn_is_life() const = 0;
+};
+
+class Reactor {
+ public:
+  Reactor(ConnectionCommons& commons, const TrustedPeers& trusted,
+          std::vector<base::UniqueFd> listeners, const LoopPolicy& policy);
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+
+  base::Status open();
+
+  // One step: an event of the last batch, or work put off, or a wait for the next batch.
+  void turn();
+
+  // The next request that may enter the application, a whole one if there is any. Null: none now.
+  Connection* take_ready(bool unfinished_too);
+  [[nodiscard]] std::size_t waiting() const { return whole_.size(); }
+  // The application has left the request of `connection`.
+  void leave(Connection& connection);
+
+  // Drained, quit, or put down: turn() has nothing more to do.
+  [[nodiscard]] bool done() const;
+
+  // ---- any thread ----
+  void drain(base::Milliseconds grace, bool empty_backlog);
+  void quit();
+  // Aborts every request and connection; returns when their clients have been answered, or after `limit`.
+  // `summon` is called once the order is given, to bring an owner about.
+  template <typename Summon>
+  void abort(base::Milliseconds limit, Summon summon) {
+    post({Letter::Kind::kAbort});
+    summon();
+    wait_for_abort(limit);
+  }
+  void post_left(ConnectionId connection) { post({Letter::Kind::kLeft, connection}); }
+  void post_body_emptied(ConnectionId connection) {
+    post({Letter::Kind::kBodyEmptied, connection});
+  }
+  // Ends a wait for events.
+  void wake();
+
+ private:
+  struct Letter {
+    enum class Kind : std::uint8_t { kLeft, kBodyEmptied, kDrain, kQuit, kAbort };
+    Kind kind = Kind::kQuit;
+    ConnectionId connection = 0;
+    base::Milliseconds grace{0};
+    bool empty_backlog = false;
+  };
+  struct Place {
+    std::unique_ptr<Connection> connection;
+    std::uint32_t generation = 0;
+  };
+
+  void post(const Letter& letter);
+  void read_mail();
+  void handle_event(const epoll_event& event);
+  void accept_from(std::size_t listener, std::size_t most);
+  void add_connection(Accepted accepted, std::size_t listener);
+  Connection* find(ConnectionId id);
+  // Queues, puts off or removes a connection after it has been worked on.
+  void settle(Connection& connection);
+  void remove(Connection& connection);
+  void publish_waiting();
+  void expire();
+  void run_deferred();
+  void poll();
+  [[nodiscard]] int poll_timeout() const;
+  void beat();
+  void start_drain(base::Milliseconds grace, bool empty_backlog);
+  void start_abort();
+  void check_abort();
+  void cut();
+  void wait_for_abort(base::Milliseconds limit);
+  template <typename Function>
+  void for_each(Function function);
+
+  ConnectionCommons& commons_;
+  const TrustedPeers& trusted_;
+  const LoopPolicy& policy_;
+  base::UniqueFd epoll_;
+  base::UniqueFd wake_;  // eventfd, never read: every write is an edge
+  Acceptor acceptor_;
+
+  std::vector<Place> places_;
+  std::vector<std::uint32_t> free_places_;
+  std::size_t open_ = 0;
+
+  std::array<epoll_event, 256> events_;
+  std::size_t event_count_ = 0;
+  std::size_t next_event_ = 0;
+  int taken_since_poll_ = 0;
+  std::deque<ConnectionId> whole_;
+  std::deque<ConnectionId> unfinished_;
+  std::vector<ConnectionId> deferred_;
+  std::vector<ConnectionId> deferred_now_;
+
+  base::TimePoint now_;
+  base::TimePoint last_beat_;
+  std::optional<base::TimePoint> grace_end_;
+  bool cut_ = false;
+  bool quit_ = false;
+  bool aborting_ = false;
+  bool abort_over_ = false;
+
+  std::atomic<bool> sleeping_{false};
+  std::atomic<bool> has_mail_{false};
+  std::mutex mutex_;
+  // Guarded by mutex_.
+  std::vector<Letter> mail_;
+  std::vector<Letter> mail_read_;  // owner only: capacity kept
+  bool abort_done_ = false;
+  std::condition_variable aborted_;
+};
+
+}  // namespace corn::server

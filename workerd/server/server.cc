@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workerd/server/server.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <iterator>
+#include <random>
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "workerd/server/worker_class.h"
+
+namespace corn::server {
+namespace {
+
+// Where bodies are spilled when no directory is set: gunicorn's default, Python's tempfile.gettempdir().
+std::string spill_directory(const base::WorkerConfig& config) {
+  if (!config.upload_directory.empty()) return config.upload_directory;
+  const char* directory = std::getenv("TMPDIR");
+  return directory != nullptr && *directory != '\0' ? directory : "/tmp";
+}
+
+// Requests until the worker wants to be replaced; 0: never. The jitter keeps a pool's workers from all
+// getting there together.
+std::uint64_t request_limit(const base::WorkerConfig& config) {
+  if (config.max_requests == 0) return 0;
+  std::random_device seed;
+  std::mt19937_64 random(seed());
+  std::uniform_int_distribution<std::uint64_t> jitter(0, config.max_requests_jitter);
+  return config.max_requests + jitter(random);
+}
+
+}  // namespace
+
+class Server::Engine {
+ public:
+  Engine(const base::WorkerConfig& config, std::vector<base::UniqueFd> listeners,
+         base::ScoreboardMap& scoreboard, app::Application& application,
+         RetiringCallback on_retiring)
+      : config_(config),
+        scoreboard_(scoreboard),
+        on_retiring_(std::move(on_retiring)),
+        request_limit_(request_limit(config)),
+        parser_(http::ParserOptions::from(config)),
+        body_store_{config.body_memory, config.body_memory * BodyStoreOptions::kSpillFactor,
+                    spill_directory(config)},
+        commons_{config, parser_, body_store_, forwarded_scheme_, *scoreboard, access_log_},
+        worker_class_(make_class(application)),
+        reactor_(commons_, trusted_, std::move(listeners), *worker_class_) {}
+
+  ~Engine() { worker_class_.reset(); }  // no thread is inside when connections end
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  base::Status prepare() {
+    auto trusted = TrustedPeers::parse(config_.forwarded_allow_ips);
+    if (!trusted) return tl::unexpected<base::Error>(trusted.error());
+    trusted_ = std::move(*trusted);
+    auto scheme = ForwardedScheme::parse(config_.secure_scheme_headers);
+    if (!scheme) return tl::unexpected<base::Error>(scheme.error());
+    forwarded_scheme_ = std::move(*scheme);
+    if (auto opened = access_log_.open(config_.access_log, config_.access_log_format); !opened) {
+      return opened;
+    }
+    return reactor_.open();
+  }
+
+  int run() {
+    worker_class_->run(reactor_);
+    access_log_.flush();
+    return 0;
+  }
+
+  [[nodiscard]] bool left_behind() const { return worker_class_->left_behind(); }
+
+  void drain(base::Milliseconds grace, bool empty_backlog) {
+    reactor_.drain(grace, empty_backlog);
+    worker_class_->summon();
+  }
+
+  void quit() { reactor_.quit(); }
+
+  void reopen_logs() {
+    if (auto reopened = access_log_.reopen(); !reopened) {
+      base::log_error("{}; the old file stays in use", reopened.error().message);
+    }
+  }
+
+  void abort_requests(base::Milliseconds limit) {
+    reactor_.abort(limit, [this] { worker_class_->summon(); });
+  }
+
+  [[nodiscard]] std::string describe_requests() const {
+    std::string text;
+    const auto now = std::chrono::steady_clock::now();
+    for (const base::SlotView& slot : scoreboard_.read(true).slots) {
+      if (!slot.request_start) continue;
+      const std::chrono::duration<double> spent = now - *slot.request_start;
+      fmt::format_to(std::back_inserter(text), "thread {}: {} {}, for {:.1f} s\n", slot.thread_id,
+                     slot.method, slot.target, spent.count());
+    }
+    return text;
+  }
+
+ private:
+  std::unique_ptr<WorkerClass> make_class(app::Application& application) {
+    const auto answered = [this] { count_request(); };
+    if (config_.worker_class == base::WorkerClass::kThreads && config_.threads > 1) {
+      return std::make_unique<ThreadsClass>(config_.threads, scoreboard_, application, answered);
+    }
+    return std::make_unique<SyncClass>(scoreboard_, application, answered);
+  }
+
+  void count_request() {
+    if (request_limit_ == 0) return;
+    const std::uint64_t count = requests_.fetch_add(1, std::memory_order_relaxed) + 1;
+    if (count == request_limit_ && on_retiring_) on_retiring_();
+  }
+
+  // Constant after prepare().
+  const base::WorkerConfig& config_;
+  base::ScoreboardMap& scoreboard_;
+  const RetiringCallback on_retiring_;
+  const std::uint64_t request_limit_;
+  const http::ParserOptions parser_;
+  const BodyStoreOptions body_store_;
+  TrustedPeers trusted_;
+  ForwardedScheme forwarded_scheme_;
+
+  AccessLog access_log_;
+  ConnectionCommons commons_;
+  std::atomic<std::uint64_t> requests_{0};
+  std::unique_ptr<WorkerClass> worker_class_;
+  Reactor reactor_;
+};
+
+Server::Server(const base::WorkerConfig& config, std::vector<base::UniqueFd> listeners,
+               base::ScoreboardMap& scoreboard, app::Application& application,
+               RetiringCallback on_retiring)
+    : engine_(std::make_unique<Engine>(config, std::move(listeners), scoreboard, application,
+                                       std::move(on_retiring))) {}
+
+Server::~Server() = default;
+
+base::Status Server::prepare() { return engine_->prepare(); }
+
+int Server::run() { return engine_->run(); }
+
+bool Server::left_behind() const { return engine_->left_behind(); }
+
+void Server::drain(base::Milliseconds grace, bool empty_backlog) {
+  engine_->drain(grace, empty_backlog);
+}
+
+void Server::quit() { engine_->quit(); }
+
+void Server::reopen_logs() { engine_->reopen_logs(); }
+
+void Server::abort_requests(base::Milliseconds limit) { engine_->abort_requests(limit); }
+
+std::string Server::describe_requests() const { return engine_->describe_requests(); }
+
+}  // namespace corn::server

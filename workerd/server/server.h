@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/scoreboard.h"
+#include "base/unique_fd.h"
+#include "base/worker_config.h"
+#include "workerd/app/application.h"
+
+namespace corn::server {
+
+// One worker's engine: accepts from the pool's listeners, reads and answers HTTP/1.1, and calls the
+// application. run() is called once, on the thread that loaded the application; the other functions
+// may be called from any thread, before run() too.
+class Server {
+ public:
+  // The worker has served max_requests (with jitter) and wants to be replaced. Called once, any thread.
+  using RetiringCallback = std::function<void()>;
+
+  // All references outlive the server. `listeners` are in the order of config.listeners.
+  Server(const base::WorkerConfig& config, std::vector<base::UniqueFd> listeners,
+         base::ScoreboardMap& scoreboard, app::Application& application,
+         RetiringCallback on_retiring);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Opens the access log and makes the event loop; fails before anything is served: a setting that
+  // isn't understood, a file that can't be opened, descriptors that have run out.
+  base::Status prepare();
+
+  // Serves until drained or told to quit; returns the process's exit status. In sync the application runs on
+  // the calling thread, so that run() can't return before the application does.
+  int run();
+
+  // After run(): some application threads are still inside the application, because requests were cut
+  // off. The destructor would wait for them; the process leaves by _exit(2) instead.
+  [[nodiscard]] bool left_behind() const;
+
+  // Stop accepting, finish what is in flight, close idle connections without a race (see connection
+  // draining in the source), return from run(). What is left after `grace` is cut. `empty_backlog`: serve
+  // what waits in the accept queues first. A second call can only shorten.
+  void drain(base::Milliseconds grace, bool empty_backlog);
+
+  // Return from run() as soon as possible, cutting requests off.
+  void quit();
+
+  // Opens the access log anew; if that fails the old file stays in use, which is logged.
+  void reopen_logs();
+
+  // The worker is about to be put down: answers 504 on every connection whose request has had no answer
+  // begun, closes the rest cleanly. Works while the application hangs. Returns when done or after
+  // `limit`.
+  void abort_requests(base::Milliseconds limit);
+
+  // One line for each request inside the application: "thread TID: METHOD target, for 1.2 s".
+  [[nodiscard]] std::string describe_requests() const;
+
+ private:
+  class Engine;
+  std::unique_ptr<Engine> engine_;
+};
+
+}  // namespace corn::server

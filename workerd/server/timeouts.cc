@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workerd/server/timeouts.h"
+
+namespace corn::server {
+
+Timeouts::Timeouts() {
+  for (TimerLink& head : heads_) head.previous = head.next = &head;
+}
+
+void Timeouts::set_duration(TimeoutKind kind, base::Duration duration) {
+  durations_[index(kind)] = duration;
+}
+
+base::Duration Timeouts::duration(TimeoutKind kind) const { return durations_[index(kind)]; }
+
+void Timeouts::arm(Timer& timer, TimeoutKind kind, base::TimePoint now) {
+  disarm(timer);
+  const base::Duration duration = durations_[index(kind)];
+  if (duration <= base::Duration::zero()) return;
+  TimerLink& head = heads_[index(kind)];
+  timer.kind_ = kind;
+  timer.deadline_ = now + duration;
+  timer.previous = head.previous;
+  timer.next = &head;
+  head.previous->next = &timer;
+  head.previous = &timer;
+}
+
+void Timeouts::disarm(Timer& timer) {
+  if (timer.armed()) unlink(timer);
+}
+
+void Timeouts::unlink(TimerLink& link) {
+  link.previous->next = link.next;
+  link.next->previous = link.previous;
+  link.previous = link.next = nullptr;
+}
+
+std::optional<base::TimePoint> Timeouts::next_deadline() const {
+  std::optional<base::TimePoint> earliest;
+  for (const TimerLink& head : heads_) {
+    if (head.next == &head) continue;
+    const base::TimePoint deadline = static_cast<const Timer*>(head.next)->deadline_;
+    if (!earliest || deadline < *earliest) earliest = deadline;
+  }
+  return earliest;
+}
+
+Timer* Timeouts::expire(base::TimePoint now) {
+  for (TimerLink& head : heads_) {
+    if (head.next == &head) continue;
+    auto* first = static_cast<Timer*>(head.next);
+    if (first->deadline_ > now) continue;
+    unlink(*first);
+    return first;
+  }
+  return nullptr;
+}
+
+}  // namespace corn::server
