@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workerd/link/link.h"
+
+#include <gmock/gmock.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <csignal>
+#include <cstdlib>
+#include <functional>
+#include <utility>
+
+#include "base/log.h"
+#include "workerd/link/signals.h"
+
+namespace corn::link {
+namespace {
+
+using base::Channel;
+using base::Message;
+using base::Milliseconds;
+using ::testing::ElementsAre;
+
+constexpr int kPatience = 20000;  // milliseconds until a test gives up waiting
+
+// Collects what the link calls, in order.
+class Calls {
+ public:
+  void add(const std::string& call) {
+    const std::lock_guard lock(mutex_);
+    calls_.push_back(call);
+    changed_.notify_all();
+  }
+  std::vector<std::string> wait_for(std::size_t count) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, Milliseconds(kPatience), [&] { return calls_.size() >= count; });
+    return calls_;
+  }
+  Callbacks callbacks() {
+    return {.drain = [this](Milliseconds grace, bool all) {
+              add("drain " + std::to_string(grace.count()) + (all ? " all" : ""));
+            },
+            .quit = [this] { add("quit"); },
+            .reopen_logs = [this] { add("reopen_logs"); },
+            .dump = [this] { add("dump"); return std::string("stacks"); },
+            .abort = [this] { add("abort"); },
+            .overdue = [this] { add("overdue"); }};
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::string> calls_;
+};
+
+class LinkTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto pair = Channel::make_pair();
+    ASSERT_TRUE(pair);
+    arbiter_ = std::move(pair->first);
+    auto opened = Link::open(pair->second.take());
+    ASSERT_TRUE(opened);
+    link_ = std::move(*opened);
+  }
+
+  void start(Milliseconds orphan_timeout = Milliseconds(0)) {
+    ASSERT_TRUE(link_->start(calls_.callbacks(), Milliseconds(7000), orphan_timeout));
+  }
+
+  template <typename T>
+  T receive() {
+    struct pollfd entry = {arbiter_.descriptor(), POLLIN, 0};
+    EXPECT_EQ(::poll(&entry, 1, kPatience), 1);
+    auto message = arbiter_.receive();
+    EXPECT_TRUE(message && *message && std::holds_alternative<T>(**message));
+    return message && *message && std::holds_alternative<T>(**message) ? std::get<T>(**message) : T{};
+  }
+
+  Calls calls_;
+  Channel arbiter_;
+  std::unique_ptr<Link> link_;
+};
+
+TEST_F(LinkTest, TheFirstMessageConfigures) {
+  base::Configure configure;
+  configure.config.application = "wsgi:app";
+  ASSERT_TRUE(arbiter_.send(configure));
+  auto config = link_->receive_configuration();
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->application, "wsgi:app");
+}
+
+TEST_F(LinkTest, AnotherFirstMessageIsRefused) {
+  ASSERT_TRUE(arbiter_.send(base::Ping{1}));
+  EXPECT_FALSE(link_->receive_configuration());
+}
+
+TEST_F(LinkTest, AnArbiterThatDiedFirstIsNamed) {
+  arbiter_ = Channel();
+  EXPECT_FALSE(link_->receive_configuration());
+}
+
+TEST_F(LinkTest, MessagesAreObeyedInOrder) {
+  start();
+  ASSERT_TRUE(arbiter_.send(base::ReopenLogs{}));
+  ASSERT_TRUE(arbiter_.send(base::Drain{Milliseconds(5), false}));
+  ASSERT_TRUE(arbiter_.send(base::Drain{Milliseconds(6), true}));
+  EXPECT_THAT(calls_.wait_for(3), ElementsAre("reopen_logs", "drain 5", "drain 6 all"));
+}
+
+TEST_F(LinkTest, PingAndDumpAreAnsweredWithTheirToken) {
+  start();
+  ASSERT_TRUE(arbiter_.send(base::Ping{41}));
+  EXPECT_EQ(receive<base::Pong>().token, 41U);
+  ASSERT_TRUE(arbiter_.send(base::Dump{42}));
+  const auto result = receive<base::DumpResult>();
+  EXPECT_EQ(result.token, 42U);
+  EXPECT_EQ(result.text, "stacks");
+}
+
+TEST_F(LinkTest, WhatIsNotUnderstoodIsAnsweredSo) {
+  start();
+  ASSERT_TRUE(arbiter_.send(base::Ready{}));
+  EXPECT_EQ(receive<base::Unsupported>().type, Message(base::Ready{}).index());
+  const unsigned char unknown[] = {99, 0, 1, 0};
+  ASSERT_EQ(::send(arbiter_.descriptor(), unknown, sizeof unknown, 0), 4);
+  EXPECT_EQ(receive<base::Unsupported>().type, 99);
+  const unsigned char newer[] = {4, 0, 2, 0, 1, 2, 3};
+  ASSERT_EQ(::send(arbiter_.descriptor(), newer, sizeof newer, 0), 7);
+  EXPECT_EQ(receive<base::Unsupported>().version, 2);
+}
+
+TEST_F(LinkTest, UnsupportedIsNeverAnswered) {
+  start();
+  ASSERT_TRUE(arbiter_.send(base::Unsupported{5, base::kMessageVersion}));
+  const unsigned char newer[] = {13, 0, 2, 0, 1, 0, 2, 0};
+  ASSERT_EQ(::send(arbiter_.descriptor(), newer, sizeof newer, 0), 8);
+  ASSERT_TRUE(arbiter_.send(base::Ping{1}));
+  EXPECT_EQ(receive<base::Pong>().token, 1U);
+}
+
+TEST_F(LinkTest, AMalformedMessageIsPassedOver) {
+  start();
+  const unsigned char cut[] = {1, 0, 1, 0, 5};
+  ASSERT_EQ(::send(arbiter_.descriptor(), cut, sizeof cut, 0), 5);
+  ASSERT_TRUE(arbiter_.send(base::Ping{1}));
+  EXPECT_EQ(receive<base::Pong>().token, 1U);
+}
+
+TEST_F(LinkTest, SignalsAreObeyed) {
+  start();
+  ::kill(::getpid(), SIGUSR1);
+  calls_.wait_for(1);
+  ::kill(::getpid(), SIGTERM);
+  calls_.wait_for(2);
+  ::kill(::getpid(), SIGINT);
+  calls_.wait_for(3);
+  ::kill(::getpid(), SIGQUIT);
+  EXPECT_THAT(calls_.wait_for(4), ElementsAre("reopen_logs", "drain 7000 all", "quit", "quit"));
+}
+
+TEST_F(LinkTest, ASendWhileTheChannelIsFullIsKept) {
+  start();
+  const std::string text(60000, 'x');
+  int sent = 0;
+  for (; sent < 20; ++sent) ASSERT_TRUE(link_->send(base::DumpResult{static_cast<std::uint64_t>(sent), text}));
+  for (int i = 0; i < sent; ++i) {
+    EXPECT_EQ(receive<base::DumpResult>().token, static_cast<std::uint64_t>(i));
+  }
+}
+
+TEST_F(LinkTest, AQueueHasALimit) {
+  start();
+  const std::string text(60000, 'x');
+  base::Status status;
+  for (int i = 0; i < 200 && status; ++i) status = link_->send(base::DumpResult{0, text});
+  EXPECT_FALSE(status);
+}
+
+TEST_F(LinkTest, AnOrphanServesOnAndDrainsWhenNobodyComes) {
+  start(Milliseconds(50));
+  EXPECT_FALSE(link_->orphaned());
+  arbiter_ = Channel();
+  EXPECT_THAT(calls_.wait_for(1), ElementsAre("drain 7000 all"));
+  EXPECT_TRUE(link_->orphaned());
+  EXPECT_FALSE(link_->send(base::Ready{}));
+  ::kill(::getpid(), SIGTERM);
+  EXPECT_EQ(calls_.wait_for(2).size(), 2U);
+}
+
+TEST_F(LinkTest, HandlersTakenAwayAreReclaimed) {
+  std::signal(SIGTERM, SIG_IGN);
+  std::signal(SIGABRT, SIG_IGN);
+  EXPECT_EQ(reclaim_signal_handlers(), 1);
+  EXPECT_EQ(reclaim_signal_handlers(), 0);
+  start();
+  ::kill(::getpid(), SIGTERM);
+  EXPECT_EQ(calls_.wait_for(1).size(), 1U);
+}
+
+// Runs in a child process; gives how that ended.
+int status_of_child(const std::function<void()>& body) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(20);
+    body();
+    ::_exit(99);
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  return status;
+}
+
+// A link in a process of its own, with these callbacks.
+[[noreturn]] void run_link(const Callbacks& callbacks, const std::function<void(Link&)>& then) {
+  auto pair = Channel::make_pair();
+  auto link = Link::open(pair->second.take());
+  if (!(*link)->start(callbacks, Milliseconds(0), Milliseconds(0))) ::_exit(98);
+  then(**link);
+  for (;;) ::pause();
+}
+
+TEST(LinkProcess, AbortSaysItsLastWordsAndDiesOfSigabrt) {
+  int words[2];
+  ASSERT_EQ(::pipe(words), 0);
+  const int status = status_of_child([&] {
+    Calls calls;
+    Callbacks callbacks = calls.callbacks();
+    callbacks.abort = [&] { [[maybe_unused]] auto n = ::write(words[1], "!", 1); };
+    run_link(callbacks, [](Link&) { ::kill(::getpid(), SIGABRT); });
+  });
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(WTERMSIG(status), SIGABRT);
+  char word = 0;
+  EXPECT_EQ(::read(words[0], &word, 1), 1);
+  ::close(words[0]);
+  ::close(words[1]);
+}
+
+TEST(LinkProcess, ExitByEndsAProcessThatHangs) {
+  const int status = status_of_child([] {
+    Calls calls;
+    run_link(calls.callbacks(), [](Link& link) {
+      link.exit_by(Milliseconds(20000), 1);
+      link.exit_by(Milliseconds(20), 7);
+      link.exit_by(Milliseconds(30000), 2);
+    });
+  });
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+
+TEST(LinkProcess, AForkedChildDiesOfItsOwnSignalAndDoesNotTellItsParent) {
+  const int status = status_of_child([] {
+    Calls calls;
+    run_link(calls.callbacks(), [&](Link& link) {
+      const pid_t child = ::fork();
+      if (child == 0) {
+        for (;;) ::pause();
+      }
+      ::kill(child, SIGTERM);
+      int ended = 0;
+      ::waitpid(child, &ended, 0);
+      const bool right = WIFSIGNALED(ended) && WTERMSIG(ended) == SIGTERM;
+      link.stop();
+      ::_exit(right && calls.wait_for(0).empty() ? 0 : 1);
+    });
+  });
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST(LinkProcess, AProgramStartedByTheApplicationHasDefaultActionsAndAnEmptyMask) {
+  const int status = status_of_child([] {
+    Calls calls;
+    run_link(calls.callbacks(), [](Link&) {
+      // None of TERM, INT, QUIT, USR1 and ABRT is blocked or ignored. (The shell itself catches some.)
+      const int result = std::system(
+          "while read -r name value; do case $name in SigBlk:|SigIgn:) "
+          "[ $((0x${value#????????} & 0x4226)) -eq 0 ] || exit 5;; esac; done < /proc/self/status");
+      ::_exit(WIFEXITED(result) ? WEXITSTATUS(result) : 9);
+    });
+  });
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+}  // namespace
+}  // namespace corn::link

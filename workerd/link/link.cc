@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workerd/link/link.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <limits>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "base/log.h"
+#include "workerd/link/signals.h"
+
+namespace corn::link {
+namespace {
+
+using base::Milliseconds;
+using base::TimePoint;
+
+// Far more than a worker ever has to say at once; a peer that takes nothing must not fill memory.
+constexpr std::size_t kMaxQueuedMessages = 64;
+
+// How long send() waits for a full channel where there is no thread yet to keep a queue.
+constexpr int kSendWaitMilliseconds = 1000;
+
+TimePoint now() { return base::MonotonicClock().now(); }
+
+// Of the link's thread: application signals (SIGALRM, SIGPROF, SIGCHLD, ...) are the application's threads'
+// business. Faults stay: a blocked one kills without a word.
+void block_foreign_signals() {
+  sigset_t set;
+  sigfillset(&set);
+  for (const int kept : {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGABRT, SIGSEGV, SIGBUS, SIGFPE,
+                         SIGILL, SIGTRAP, SIGSYS}) {
+    sigdelset(&set, kept);
+  }
+  ::pthread_sigmask(SIG_SETMASK, &set, nullptr);
+}
+
+std::optional<TimePoint> earliest(std::optional<TimePoint> a, std::optional<TimePoint> b) {
+  if (!a) return b;
+  if (!b) return a;
+  return std::min(*a, *b);
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<Link>> Link::open(base::UniqueFd channel) {
+  if (::fcntl(channel.get(), F_SETFD, FD_CLOEXEC) < 0) {
+    return base::fail_errno("cannot set up the channel", errno);
+  }
+  base::UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake) return base::fail_errno("cannot make an eventfd", errno);
+  if (auto status = install_signal_handlers(wake.get()); !status) {
+    return tl::unexpected(status.error());
+  }
+  return std::unique_ptr<Link>(new Link(std::move(channel), std::move(wake)));
+}
+
+// The eventfd is left open for good: a signal handler may write to it at any time, and must not hit
+// another file that got its number.
+Link::Link(base::UniqueFd channel, base::UniqueFd wake)
+    : wake_fd_(wake.release()), channel_(std::move(channel)) {}
+
+Link::~Link() { stop(); }
+
+void Link::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake();
+  if (thread_.joinable()) thread_.join();
+  flush_queue();
+  if (queue_.empty()) return;
+  struct pollfd entry = {channel_.descriptor(), POLLOUT, 0};
+  ::poll(&entry, 1, kSendWaitMilliseconds);
+  flush_queue();
+}
+
+base::Result<base::WorkerConfig> Link::receive_configuration() {
+  auto message = channel_.receive();
+  if (!message) return base::fail("cannot read the configuration: " + message.error().message);
+  if (*message) {
+    if (auto* configure = std::get_if<base::Configure>(&**message)) {
+      return std::move(configure->config);
+    }
+  }
+  return base::fail(
+      "the first message on the channel is not the configuration: arbiterd and workerd are of "
+      "different versions");
+}
+
+base::Status Link::start(Callbacks callbacks, Milliseconds graceful_timeout,
+                         Milliseconds orphan_timeout) {
+  callbacks_ = std::move(callbacks);
+  graceful_timeout_ = graceful_timeout;
+  orphan_timeout_ = orphan_timeout;
+  {
+    const std::lock_guard lock(mutex_);
+    running_ = true;
+  }
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error& error) {
+    running_ = false;
+    return base::fail_errno("cannot start the link's thread", error.code().value());
+  }
+  return {};
+}
+
+base::Status Link::send(base::Message message) {
+  std::unique_lock lock(mutex_);
+  if (!channel_) return base::fail("arbiterd has gone", EPIPE);
+  if (queue_.empty()) {
+    auto status = channel_.send(message);
+    if (!status && status.error().os_errno == EAGAIN && !running_) {
+      struct pollfd entry = {channel_.descriptor(), POLLOUT, 0};
+      ::poll(&entry, 1, kSendWaitMilliseconds);
+      status = channel_.send(message);
+    }
+    if (status || status.error().os_errno != EAGAIN || !running_) return status;
+  }
+  if (queue_.size() >= kMaxQueuedMessages) return base::fail("arbiterd takes no messages", EAGAIN);
+  queue_.push_back(std::move(message));
+  lock.unlock();
+  wake();
+  return {};
+}
+
+void Link::exit_by(base::Duration limit, int status) {
+  {
+    const std::lock_guard lock(mutex_);
+    const TimePoint deadline = now() + limit;
+    if (exit_deadline_ && *exit_deadline_ <= deadline) return;
+    exit_deadline_ = deadline;
+    exit_status_ = status;
+  }
+  wake();
+}
+
+bool Link::orphaned() const {
+  const std::lock_guard lock(mutex_);
+  return orphaned_;
+}
+
+void Link::wake() const {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = ::write(wake_fd_, &one, sizeof one);
+}
+
+void Link::run() {
+  ::pthread_setname_np(::pthread_self(), "corn-link");
+  block_foreign_signals();
+  for (;;) {
+    std::array<struct pollfd, 2> entries{};
+    entries[0] = {wake_fd_, POLLIN, 0};
+    {
+      const std::lock_guard lock(mutex_);
+      if (stop_) return;
+      // poll(2) passes over negative descriptors.
+      const auto interest = static_cast<short>(queue_.empty() ? POLLIN : POLLIN | POLLOUT);
+      entries[1] = {channel_.descriptor(), interest, 0};
+    }
+    if (::poll(entries.data(), entries.size(), poll_timeout(now())) < 0 && errno != EINTR) {
+      base::log_critical("The link to arbiterd is lost: poll: {}", std::strerror(errno));
+      lose_channel();
+    }
+    if (entries[0].revents != 0) {
+      std::uint64_t count = 0;
+      [[maybe_unused]] const ssize_t n = ::read(wake_fd_, &count, sizeof count);
+    }
+    obey_signals();
+    if ((entries[1].revents & POLLOUT) != 0) flush_queue();
+    if ((entries[1].revents & (POLLIN | POLLHUP | POLLERR)) != 0) receive_messages();
+    check_deadlines(now());
+  }
+}
+
+int Link::poll_timeout(TimePoint time) const {
+  const std::lock_guard lock(mutex_);
+  const auto deadline = earliest(orphan_deadline_, exit_deadline_);
+  if (!deadline) return -1;
+  if (*deadline <= time) return 0;
+  const auto left = std::chrono::ceil<Milliseconds>(*deadline - time).count();
+  return static_cast<int>(std::min<std::int64_t>(left, std::numeric_limits<int>::max()));
+}
+
+void Link::receive_messages() {
+  auto message = channel_.receive();
+  if (!message) {
+    if (message.error().os_errno == EBADMSG) {
+      base::log_warning("A message of arbiterd's is left unread: {}", message.error().message);
+    } else {
+      lose_channel();
+    }
+    return;
+  }
+  if (*message) obey(**message);
+}
+
+void Link::obey(const base::Message& message) {
+  std::visit(
+      [&](const auto& value) {
+        using T = std::decay_t<decltype(value)>;
+        base::Status sent;
+        if constexpr (std::is_same_v<T, base::Drain>) {
+          callbacks_.drain(value.grace, value.empty_backlog);
+        } else if constexpr (std::is_same_v<T, base::ReopenLogs>) {
+          callbacks_.reopen_logs();
+        } else if constexpr (std::is_same_v<T, base::Dump>) {
+          sent = send(base::DumpResult{value.token, base::shorten_middle(callbacks_.dump())});
+        } else if constexpr (std::is_same_v<T, base::Ping>) {
+          sent = send(base::Pong{value.token});
+        } else if constexpr (std::is_same_v<T, base::Unsupported>) {
+          sent = answer_unsupported(value);
+        } else {
+          // A message for another time or another peer; the newer side learns that it is not understood.
+          sent = send(base::Unsupported{static_cast<std::uint16_t>(message.index()),
+                                        base::kMessageVersion});
+        }
+        if (!sent) base::log_warning("No answer to arbiterd: {}", sent.error().message);
+      },
+      message);
+}
+
+// What stands in for a message this side doesn't know, or what arbiterd says about one of ours. Only the
+// first is answered, and a foreign Unsupported never, so that two versions don't answer each other for ever.
+base::Status Link::answer_unsupported(const base::Unsupported& message) {
+  const bool known_type = message.type < std::variant_size_v<base::Message>;
+  if (known_type && message.version == base::kMessageVersion) {
+    base::log_warning("arbiterd, of another version, does not know message type {}", message.type);
+    return {};
+  }
+  if (message.type == base::Message(base::Unsupported{}).index()) return {};
+  return send(message);
+}
+
+void Link::obey_signals() {
+  const SignalSet signals = take_signals();
+  if (!signals.any()) return;
+  if (signals.abort) {
+    callbacks_.abort();
+    die_of_abort();
+  }
+  if (signals.quit) {
+    quitting_ = true;
+    callbacks_.quit();
+  } else if (signals.terminate && !quitting_) {
+    callbacks_.drain(graceful_timeout_, true);
+  }
+  if (signals.reopen_logs) callbacks_.reopen_logs();
+}
+
+void Link::flush_queue() {
+  const std::lock_guard lock(mutex_);
+  while (!queue_.empty()) {
+    const auto status = channel_.send(queue_.front());
+    if (!status && status.error().os_errno == EAGAIN) return;
+    queue_.pop_front();
+  }
+}
+
+void Link::lose_channel() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (orphaned_) return;
+    orphaned_ = true;
+    channel_ = base::Channel();
+    queue_.clear();
+    if (exit_deadline_) return;  // ending anyway
+  }
+  if (orphan_timeout_.count() == 0) {
+    base::log_warning("arbiterd has gone; serving on");
+    return;
+  }
+  orphan_deadline_ = now() + orphan_timeout_;
+  base::log_warning("arbiterd has gone; serving on for {:g} s, then finishing if nobody comes",
+                    static_cast<double>(orphan_timeout_.count()) / 1000);
+}
+
+void Link::check_deadlines(TimePoint time) {
+  if (orphan_deadline_ && *orphan_deadline_ <= time) {
+    orphan_deadline_.reset();
+    base::log_warning("No arbiterd has come to adopt this worker; finishing");
+    callbacks_.drain(graceful_timeout_, true);
+  }
+  std::optional<int> status;
+  {
+    const std::lock_guard lock(mutex_);
+    if (exit_deadline_ && *exit_deadline_ <= time) status = exit_status_;
+  }
+  if (status) {
+    callbacks_.overdue();
+    ::_exit(*status);
+  }
+}
+
+}  // namespace corn::link

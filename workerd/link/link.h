@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// The worker's side of its channel to arbiterd.
+//
+// A thread of its own, asleep unless something comes, waits for messages, signals and two deadlines. It
+// shares nothing with the application but the process, so that a worker whose every other thread hangs, with
+// the interpreter's lock held or inside the kernel, still answers, shows its stacks, and ends when told.
+//
+//   message or signal            what happens
+//   Drain, SIGTERM               callbacks.drain(grace, empty_backlog)
+//   SIGINT, SIGQUIT              callbacks.quit()
+//   ReopenLogs, SIGUSR1          callbacks.reopen_logs()
+//   Dump                         DumpResult{callbacks.dump()}
+//   Ping                         Pong
+//   SIGABRT                      callbacks.abort(), then the process dies of SIGABRT
+//   anything else                Unsupported
+//   the channel ends             the worker serves on as an orphan; drain() after orphan_timeout
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "base/channel.h"
+#include "base/clock.h"
+#include "base/message.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace corn::link {
+
+// Called on the link's thread, one at a time; all must be set and must not wait for the application.
+struct Callbacks {
+  std::function<void(base::Milliseconds grace, bool empty_backlog)> drain;
+  std::function<void()> quit;
+  std::function<void()> reopen_logs;
+  std::function<std::string()> dump;  // stacks of every thread and the requests in flight
+  std::function<void()> abort;        // last words; the process dies when it returns
+  std::function<void()> overdue;      // the time given to exit_by() is over; the process ends when it returns
+};
+
+class Link {
+ public:
+  // Takes the channel, and this process's signals (see signals.h). Main thread, before other threads.
+  static base::Result<std::unique_ptr<Link>> open(base::UniqueFd channel);
+
+  ~Link();  // stop()
+  Link(const Link&) = delete;
+  Link& operator=(const Link&) = delete;
+
+  // Waits for the first message, which must be Configure. Before start().
+  base::Result<base::WorkerConfig> receive_configuration();
+
+  // Starts the thread. `graceful_timeout` is what SIGTERM and being orphaned give to requests in flight;
+  // an `orphan_timeout` of zero means to serve on for ever.
+  base::Status start(Callbacks callbacks, base::Milliseconds graceful_timeout,
+                     base::Milliseconds orphan_timeout);
+
+  // Stops the thread, having sent what waits to be sent if arbiterd takes it within a second. No callback
+  // runs afterwards; the handlers of signals stay, and what comes is not obeyed. Not from a callback.
+  void stop();
+
+  // Sends, or keeps in a queue until the channel takes it: a message is lost only with the channel itself.
+  // Any thread; before start() it waits for a full channel instead.
+  base::Status send(base::Message message);
+
+  // From now on the process must end within `limit`: then it is ended with `status`, whatever
+  // its threads do. A later call can only shorten. Any thread.
+  void exit_by(base::Duration limit, int status);
+
+  [[nodiscard]] bool orphaned() const;
+
+ private:
+  Link(base::UniqueFd channel, base::UniqueFd wake);
+
+  void run();
+  void wake() const;
+  void receive_messages();
+  void obey(const base::Message& message);
+  base::Status answer_unsupported(const base::Unsupported& message);
+  void obey_signals();
+  void flush_queue();
+  void lose_channel();
+  void check_deadlines(base::TimePoint now);
+  [[nodiscard]] int poll_timeout(base::TimePoint now) const;
+
+  // Constant after start().
+  int wake_fd_;
+  Callbacks callbacks_;
+  base::Milliseconds graceful_timeout_{0};
+  base::Milliseconds orphan_timeout_{0};
+
+  // Link thread only, once it runs.
+  std::optional<base::TimePoint> orphan_deadline_;
+  bool quitting_ = false;
+
+  // Guarded by mutex_.
+  mutable std::mutex mutex_;
+  base::Channel channel_;
+  std::deque<base::Message> queue_;
+  std::optional<base::TimePoint> exit_deadline_;
+  int exit_status_ = 0;
+  bool running_ = false;
+  bool orphaned_ = false;
+  bool stop_ = false;
+
+  std::thread thread_;
+};
+
+}  // namespace corn::link

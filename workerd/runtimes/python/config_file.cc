@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workerd/runtimes/python/config_file.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "workerd/runtimes/python/embedded_sources.h"
+#include "workerd/runtimes/python/exception.h"
+#include "workerd/runtimes/python/gil.h"
+#include "workerd/runtimes/python/object.h"
+
+namespace corn::python {
+namespace {
+
+base::ConfigFailed failed(std::string_view text) {
+  return base::ConfigFailed{base::shorten_middle(text)};
+}
+
+base::ConfigFailed too_large(const std::string& location, const base::ConfigValues& values) {
+  const auto largest = std::max_element(
+      values.values.begin(), values.values.end(),
+      [](const auto& a, const auto& b) { return a.value.size() < b.value.size(); });
+  return failed(fmt::format(
+      "{}:{}: the values of this file take more than {} bytes together, the largest is '{}' with {}; "
+      "keep data that is not a setting in another module, or under a name that starts with '_'",
+      location, largest->line, base::kMaxMessageBytes, largest->name, largest->value.size()));
+}
+
+bool read_values(PyObject* list, base::ConfigValues& values) {
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
+    PyObject* name = nullptr;
+    PyObject* value = nullptr;
+    PyObject* type = nullptr;
+    unsigned int line = 0;
+    if (PyArg_ParseTuple(PyList_GET_ITEM(list, i), "UUUI", &name, &value, &type, &line) == 0) {
+      return false;
+    }
+    values.values.push_back({to_text(name), to_text(value), to_text(type), line});
+  }
+  return true;
+}
+
+}  // namespace
+
+base::Message evaluate_config_file(const std::string& location) {
+  const GilHold hold;
+  const Ref evaluate = run_embedded(kConfigFileSource, "<corn configuration>", "evaluate");
+  const Ref path = to_str(location);
+  const Ref result =
+      evaluate && path ? Ref::steal(PyObject_CallOneArg(evaluate.get(), path.get())) : Ref();
+  PyObject* list = nullptr;
+  PyObject* why = nullptr;
+  if (!result || PyArg_ParseTuple(result.get(), "OO", &list, &why) == 0) {
+    return failed(location + ": " + take_exception().text);
+  }
+  if (why != Py_None) return failed(to_text(why));
+  base::ConfigValues values;
+  if (!PyList_Check(list) || !read_values(list, values)) {
+    return failed(location + ": " + take_exception().text);
+  }
+  base::Message message = std::move(values);
+  if (!base::encode(message)) return too_large(location, std::get<base::ConfigValues>(message));
+  return message;
+}
+
+}  // namespace corn::python

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evaluates a configuration file that is a Python module, and reports the names it assigns."""
+import ast
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import traceback
+import types
+
+MODULE_NAME = "__config__"  # what the file sees as __name__, as under gunicorn
+
+
+class Failure(Exception):
+    """Text for the operator: "FILE:LINE: what", then the traceback."""
+
+
+def describe(error, path):
+    """Names the line of `path` that the error comes from, the innermost one if there are several."""
+    line = 0
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    walk = frames
+    while walk is not None:
+        if walk.tb_frame.f_code.co_filename == path:
+            line = walk.tb_lineno
+        walk = walk.tb_next
+    if isinstance(error, SyntaxError) and error.filename == path:
+        line, what = error.lineno or 0, f"{type(error).__name__}: {error.msg}"
+    else:
+        what = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
+    place = f"{path}:{line}" if line else path
+    text = "".join(traceback.format_exception(type(error), error, frames)).rstrip()
+    return f"{place}: {what}\n{text}"
+
+
+def evaluate_file(path):
+    if not os.path.exists(path):
+        raise Failure(f"{path}: no such file; name an existing one with -c")
+    module = types.ModuleType(MODULE_NAME)
+    module.__file__ = path
+    sys.modules[MODULE_NAME] = module
+    try:
+        with open(path, "rb") as file:
+            source = file.read()
+        exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
+    except OSError as error:
+        if error.filename == path and error.__traceback__.tb_next is None:
+            raise Failure(f"{path}: cannot be read: {error.strerror}") from None
+        raise Failure(describe(error, path)) from None
+    except BaseException as error:
+        raise Failure(describe(error, path)) from None
+    return module, source
+
+
+def evaluate_module(name):
+    try:
+        module = importlib.import_module(name)
+    except BaseException as error:
+        raise Failure(describe(error, f"python:{name}")) from None
+    try:
+        with open(module.__file__, "rb") as file:
+            return module, file.read()
+    except (OSError, AttributeError, TypeError):
+        return module, b""
+
+
+def names_in(target):
+    if isinstance(target, ast.Name):
+        yield target.id
+    elif isinstance(target, (ast.Tuple, ast.List)):
+        for element in target.elts:
+            yield from names_in(element)
+    elif isinstance(target, ast.Starred):
+        yield from names_in(target.value)
+
+
+def bindings(statements):
+    """(name, line) of everything the statements bind in their own scope, in order."""
+    for node in statements:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name, node.lineno
+            continue
+        targets = []
+        if isinstance(node, ast.Assign):
+            targets = node.targets
+        elif isinstance(node, (ast.AugAssign, ast.AnnAssign, ast.For, ast.AsyncFor)):
+            targets = [node.target]
+        elif isinstance(node, (ast.With, ast.AsyncWith)):
+            targets = [item.optional_vars for item in node.items if item.optional_vars]
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            for alias in node.names:
+                yield (alias.asname or alias.name).split(".")[0], node.lineno
+        for target in targets:
+            for name in names_in(target):
+                yield name, target.lineno
+        for field in ("body", "orelse", "handlers", "finalbody", "cases"):
+            for child in getattr(node, field, []):
+                yield from bindings(child.body if isinstance(child, (ast.ExceptHandler, ast.match_case))
+                                    else [child])
+
+
+def lines_of(source):
+    try:
+        return dict(bindings(ast.parse(source).body))
+    except (SyntaxError, ValueError):
+        return {}  # what was imported from elsewhere than its source
+
+
+def json_form(value):
+    """JSON text, or "" for what has none."""
+    def plain(item):
+        if isinstance(item, (set, frozenset)):
+            return sorted(item, key=repr)
+        raise TypeError
+    try:
+        return json.dumps(value, default=plain, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return ""
+
+
+def evaluate(location):
+    """([(name, JSON value or "", type name, line)], None), or (None, why not).
+
+    `location` is a path, file:PATH or python:MODULE.
+    """
+    try:
+        if location.startswith("python:"):
+            module, source = evaluate_module(location[len("python:"):])
+        else:
+            module, source = evaluate_file(location.removeprefix("file:"))
+    except Failure as failure:
+        return None, str(failure)
+    lines = lines_of(source)
+    return [(name, json_form(value), type(value).__name__, lines.get(name, 0))
+            for name, value in vars(module).items()
+            if not name.startswith("_") and not isinstance(value, types.ModuleType)], None

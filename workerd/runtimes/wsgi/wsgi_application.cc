@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workerd/runtimes/wsgi/wsgi_application.h"
+
+#include <fmt/core.h>
+
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "workerd/runtimes/python/exception.h"
+#include "workerd/runtimes/python/gil.h"
+#include "workerd/runtimes/python/loader.h"
+#include "workerd/runtimes/python/stacks.h"
+#include "workerd/runtimes/wsgi/environ.h"
+#include "workerd/runtimes/wsgi/error_stream.h"
+#include "workerd/runtimes/wsgi/exchange.h"
+#include "workerd/runtimes/wsgi/file_wrapper.h"
+#include "workerd/runtimes/wsgi/input.h"
+#include "workerd/runtimes/wsgi/response.h"
+#include "workerd/runtimes/wsgi/start_response.h"
+
+namespace corn::wsgi {
+namespace {
+
+using python::Ref;
+
+// The objects of a request that can serve the next one too, if the application has not kept them.
+struct Handles {
+  Ref input;
+  Ref start_response;
+  Ref write;
+
+  explicit operator bool() const { return input && start_response && write; }
+};
+
+class WsgiApplication final : public app::Application {
+ public:
+  // With the interpreter's lock.
+  WsgiApplication(const base::WorkerConfig& config, Ref callable, Ref errors, Ref file_wrapper)
+      : callable_(std::move(callable)),
+        file_wrapper_(Ref::borrow(file_wrapper.get())),
+        input_type_(make_input_type()),
+        start_response_type_(make_start_response_type()),
+        write_type_(make_write_type()),
+        environs_(
+            std::make_unique<EnvironBuilder>(config, std::move(errors), std::move(file_wrapper))) {}
+
+  ~WsgiApplication() override {
+    const python::GilHold hold;
+    idle_handles_.clear();
+    environs_.reset();
+    for (Ref* ref : {&callable_, &file_wrapper_, &input_type_, &start_response_type_, &write_type_}) {
+      *ref = Ref();
+    }
+  }
+
+  [[nodiscard]] bool complete() const {
+    return callable_ && file_wrapper_ && input_type_ && start_response_type_ && write_type_;
+  }
+
+  void thread_started() override { python::attach_thread(); }
+  void thread_stopping() override { python::detach_thread(); }
+
+  void handle(app::Request& request, app::Responder& responder) override {
+    const python::GilHold hold;
+    Handles handles = take_handles();
+    if (!handles) {
+      log_failure(request, "Error handling request");
+      responder.fail();
+      return;
+    }
+    Exchange exchange{.request = request, .responder = responder, .write = handles.write.get()};
+    bind(handles, &exchange);
+    answer(exchange, handles);
+    bind(handles, nullptr);
+    flush_error_stream();
+    keep_handles(std::move(handles));
+  }
+
+  void dump_stacks(int fd) override { python::dump_stacks(fd); }
+
+ private:
+  Handles take_handles() {
+    if (!idle_handles_.empty()) [[likely]] {
+      Handles handles = std::move(idle_handles_.back());
+      idle_handles_.pop_back();
+      return handles;
+    }
+    return {new_input(input_type_.get()), new_start_response(start_response_type_.get()),
+            new_write(write_type_.get())};
+  }
+
+  static void bind(const Handles& handles, Exchange* exchange) {
+    bind_input(handles.input.get(), exchange);
+    bind_callable(handles.start_response.get(), exchange);
+    bind_callable(handles.write.get(), exchange);
+  }
+
+  void keep_handles(Handles handles) {
+    const auto ours_alone = [](const Ref& ref) { return Py_REFCNT(ref.get()) == 1; };
+    if (ours_alone(handles.input) && ours_alone(handles.start_response) &&
+        ours_alone(handles.write)) {
+      idle_handles_.push_back(std::move(handles));
+    }
+  }
+
+  void answer(Exchange& exchange, const Handles& handles) {
+    Ref environ = environs_->build(exchange.request, handles.input.get());
+    Ref result;
+    if (environ) {
+      PyObject* arguments[] = {nullptr, environ.get(), handles.start_response.get()};
+      result = Ref::steal(PyObject_Vectorcall(callable_.get(), arguments + 1,
+                                              2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
+    }
+    const bool sent = result && send_result(exchange, result.get(), file_wrapper_.get());
+    if (sent) {
+      const python::GilYield yield(exchange.responder.may_wait());
+      exchange.responder.finish();
+    } else {
+      give_up(exchange);
+    }
+    if (result && !close_result(result.get())) {
+      log_failure(exchange.request, "Error closing the response to");
+    }
+    PyErr_Clear();
+  }
+
+  // The application failed, or the client left before it was done.
+  static void give_up(Exchange& exchange) {
+    const bool raised = PyErr_Occurred() != nullptr;
+    const bool for_want_of_client = exchange.client_gone || exchange.body_broken;
+    if (raised && for_want_of_client && PyErr_ExceptionMatches(PyExc_OSError) != 0) {
+      // The application passed on what it was told about the connection; that is no fault of its own.
+      base::log_debug("{} {} ended early: {}", exchange.request.head.method,
+                      exchange.request.head.target, python::take_exception().summary);
+    } else if (raised) {
+      log_failure(exchange.request, "Error handling request");
+    }
+    const python::GilYield yield(exchange.responder.may_wait());
+    exchange.responder.fail();
+  }
+
+  static void log_failure(const app::Request& request, std::string_view what) {
+    const std::string text = python::take_exception().text;
+    base::log_error("{} {}\n{}", what, request.head.target, text);
+  }
+
+  Ref callable_;
+  Ref file_wrapper_;
+  Ref input_type_;
+  Ref start_response_type_;
+  Ref write_type_;
+  std::unique_ptr<EnvironBuilder> environs_;
+  std::vector<Handles> idle_handles_;  // guarded by the interpreter's lock, as all of it
+};
+
+}  // namespace
+
+tl::expected<std::unique_ptr<app::Application>, app::LoadError> load(
+    const base::WorkerConfig& config) {
+  const python::GilHold hold;
+  auto callable = python::load_callable(config.application, "wsgi");
+  if (!callable) return tl::unexpected(std::move(callable.error()));
+  Ref errors = make_error_stream();
+  Ref file_wrapper = make_file_wrapper_type();
+  if (errors && file_wrapper) {
+    auto application = std::make_unique<WsgiApplication>(config, std::move(*callable),
+                                                         std::move(errors), std::move(file_wrapper));
+    if (application->complete()) return application;
+    // Its destructor takes the lock, which is held here.
+    const python::GilYield yield;
+    application.reset();
+  }
+  return tl::unexpected(app::LoadError{base::BootFailure::kWorker,
+                                       "WSGI cannot be set up: " + python::take_exception().text});
+}
+
+}  // namespace corn::wsgi
