@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// A value as some source wrote it, before anybody has asked whether it makes sense: text from a
+// command line, a TOML node, or the JSON form of a Python object.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace corn::config {
+
+struct RawValue {
+  struct None {};  // Python's None
+  struct Opaque {
+    std::string type;  // an object without a JSON form: "function", "Path"
+  };
+  using List = std::vector<RawValue>;
+  using Table = std::vector<std::pair<std::string, RawValue>>;  // in the order written
+
+  std::variant<None, bool, std::int64_t, double, std::string, List, Table, Opaque> content;
+
+  // As TOML would write it, for messages; an opaque object as "<function>".
+  [[nodiscard]] std::string text() const;
+};
+
+// `text` as a TOML basic string, quotes included.
+std::string in_quotes(std::string_view text);
+
+}  // namespace corn::config

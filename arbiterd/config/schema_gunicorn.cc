@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// Settings that a gunicorn user may bring along and that Corn refuses, or need not obey, and those
+// of the contract whose subject is not built yet.
+#include <array>
+
+#include "arbiterd/config/schema_tables.h"
+
+namespace corn::config {
+namespace {
+
+constexpr std::string_view kTls =
+    "TLS is not implemented in this version of Corn; let a proxy such as nginx or HAProxy end it";
+constexpr std::string_view kStatsd =
+    "statsd is not implemented; `cornctl status --json` has the counters";
+constexpr std::string_view kReload =
+    "reloading on changed files is not implemented in this version of Corn; use `cornctl reload`";
+constexpr std::string_view kLogConfig =
+    "Corn's logs are not written by Python's logging, which stays the application's own; use "
+    "errorlog, "
+    "accesslog, loglevel and log_format";
+constexpr std::string_view kSyslog =
+    "syslog is not implemented; log to standard error under systemd, or to a file";
+constexpr std::string_view kPaste =
+    "Paste Deployment files are not implemented; name the application as MODULE:CALLABLE";
+constexpr std::string_view kProxyProtocol =
+    "the PROXY protocol is not implemented in this version of Corn; let the proxy send "
+    "X-Forwarded headers, see forwarded_allow_ips";
+constexpr std::string_view kUwsgi =
+    "the uwsgi protocol is not implemented; let the proxy speak HTTP";
+constexpr std::string_view kDirty =
+    "gunicorn's dirty workers are not implemented; give long tasks a pool of their own in "
+    "corn.toml";
+constexpr std::string_view kHttp2 = "HTTP/2 is not implemented; let the proxy speak HTTP/1.1";
+constexpr std::string_view kAsgi =
+    "ASGI is not implemented in this version of Corn, which serves WSGI applications";
+constexpr std::string_view kControl = "Corn's control socket is placed with `control`";
+
+struct Row {
+  std::string_view name;
+  std::string_view flags;
+  Kind kind;
+  std::string_view default_text;
+  std::string_view reason;
+  std::string_view placeholder = "VALUE";
+};
+
+constexpr std::array kRefused = {
+    Row{"keyfile", "--keyfile", Kind::kText, "", kTls, "FILE"},
+    Row{"certfile", "--certfile", Kind::kText, "", kTls, "FILE"},
+    Row{"ca_certs", "--ca-certs", Kind::kText, "", kTls, "FILE"},
+    Row{"cert_reqs", "--cert-reqs", Kind::kWhole, "0", kTls},
+    Row{"ciphers", "--ciphers", Kind::kText, "", kTls},
+    Row{"ssl_version", "--ssl-version", Kind::kWhole, "2", kTls},
+    Row{"do_handshake_on_connect", "--do-handshake-on-connect", Kind::kSwitch, "false", kTls},
+    Row{"suppress_ragged_eofs", "--suppress-ragged-eofs", Kind::kSwitch, "true", kTls},
+    Row{"statsd_host", "--statsd-host", Kind::kText, "", kStatsd, "ADDRESS"},
+    Row{"statsd_prefix", "--statsd-prefix", Kind::kText, "", kStatsd},
+    Row{"dogstatsd_tags", "--dogstatsd-tags", Kind::kText, "", kStatsd},
+    Row{"enable_backlog_metric", "--enable-backlog-metric", Kind::kSwitch, "false", kStatsd},
+    Row{"reload", "--reload", Kind::kSwitch, "false", kReload},
+    Row{"reload_engine", "--reload-engine", Kind::kText, "auto", kReload},
+    Row{"reload_extra_files", "--reload-extra-file", Kind::kTextList, "", kReload, "FILE"},
+    Row{"preload_app", "--preload", Kind::kSwitch, "false",
+        "loading the application before forking is not implemented in this version of Corn; each "
+        "worker loads its own"},
+    Row{"spew", "--spew", Kind::kSwitch, "false",
+        "tracing every line is not implemented; use Python's `trace` module in the application"},
+    Row{"logger_class", "--logger-class", Kind::kText, "gunicorn.glogging.Logger", kLogConfig},
+    Row{"logconfig", "--log-config", Kind::kText, "", kLogConfig, "FILE"},
+    Row{"logconfig_dict", "", Kind::kDictionary, "", kLogConfig},
+    Row{"logconfig_json", "--log-config-json", Kind::kText, "", kLogConfig, "FILE"},
+    Row{"syslog", "--log-syslog", Kind::kSwitch, "false", kSyslog},
+    Row{"syslog_addr", "--log-syslog-to", Kind::kText, "udp://localhost:514", kSyslog, "ADDRESS"},
+    Row{"syslog_prefix", "--log-syslog-prefix", Kind::kText, "", kSyslog},
+    Row{"syslog_facility", "--log-syslog-facility", Kind::kText, "user", kSyslog},
+    Row{"disable_redirect_access_to_syslog", "--disable-redirect-access-to-syslog", Kind::kSwitch,
+        "false", kSyslog},
+    Row{"sendfile", "--no-sendfile", Kind::kSwitch, "true",
+        "the use of sendfile(2) can't be switched off in this version of Corn"},
+    Row{"paste", "--paste, --paster", Kind::kText, "", kPaste, "FILE"},
+    Row{"raw_paste_global_conf", "--paste-global", Kind::kTextList, "", kPaste},
+    Row{"proxy_protocol", "--proxy-protocol", Kind::kChoice, "off", kProxyProtocol, "MODE"},
+    Row{"proxy_allow_ips", "--proxy-allow-from", Kind::kCommaList, "127.0.0.1,::1", kProxyProtocol,
+        "ADDRESSES"},
+    Row{"protocol", "--protocol", Kind::kText, "http", kUwsgi},
+    Row{"uwsgi_allow_ips", "--uwsgi-allow-from", Kind::kCommaList, "127.0.0.1,::1", kUwsgi,
+        "ADDRESSES"},
+    Row{"root_path", "--root-path", Kind::kText, "",
+        "not implemented in this version of Corn; set SCRIPT_NAME with raw_env or a proxy's "
+        "header"},
+    Row{"dirty_apps", "--dirty-app", Kind::kTextList, "", kDirty},
+    Row{"dirty_workers", "--dirty-workers", Kind::kWhole, "0", kDirty, "N"},
+    Row{"dirty_timeout", "--dirty-timeout", Kind::kWhole, "300", kDirty, "SECONDS"},
+    Row{"dirty_threads", "--dirty-threads", Kind::kWhole, "1", kDirty, "N"},
+    Row{"dirty_graceful_timeout", "--dirty-graceful-timeout", Kind::kWhole, "30", kDirty,
+        "SECONDS"},
+    Row{"http_protocols", "--http-protocols", Kind::kCommaList, "h1", kHttp2},
+    Row{"http2_max_concurrent_streams", "--http2-max-concurrent-streams", Kind::kWhole, "100",
+        kHttp2, "N"},
+    Row{"http2_initial_window_size", "--http2-initial-window-size", Kind::kWhole, "65535", kHttp2,
+        "BYTES"},
+    Row{"http2_max_frame_size", "--http2-max-frame-size", Kind::kWhole, "16384", kHttp2, "BYTES"},
+    Row{"http2_max_header_list_size", "--http2-max-header-list-size", Kind::kWhole, "65536", kHttp2,
+        "BYTES"},
+    Row{"asgi_loop", "--asgi-loop", Kind::kText, "auto", kAsgi},
+    Row{"asgi_lifespan", "--asgi-lifespan", Kind::kText, "auto", kAsgi},
+    Row{"asgi_disconnect_grace_period", "--asgi-disconnect-grace-period", Kind::kWhole, "3", kAsgi,
+        "SECONDS"},
+    Row{"control_socket", "--control-socket", Kind::kText, "", kControl, "PATH"},
+    Row{"control_socket_mode", "--control-socket-mode", Kind::kMask, "0600",
+        "Corn's control socket is open to its owner and root alone", "MODE"},
+    Row{"control_socket_disable", "--no-control-socket", Kind::kSwitch, "false",
+        "Corn's control socket can't be switched off; it is open to its owner and root alone"},
+};
+
+constexpr std::array kRefusedOwn = {
+    Row{"admin", "--admin", Kind::kText, "",
+        "metrics and dashboard are not implemented in this version of Corn; use `cornctl status`",
+        "ADDRESS"},
+    Row{"dbus", "--dbus", Kind::kChoice, "off",
+        "D-Bus is not implemented in this version of Corn; only off is allowed", "BUS"},
+    Row{"request_timeout_soft", "--request-timeout-soft", Kind::kFraction, "0.8",
+        "an early warning of slow requests is not implemented in this version of Corn; "
+        "request_timeout is"},
+};
+
+constexpr std::array kNoEffect = {
+    Row{"worker_tmp_dir", "--worker-tmp-dir", Kind::kText, "",
+        "heartbeats of Corn's workers are in shared memory and need no file", "DIR"},
+    Row{"http_parser", "--http-parser", Kind::kChoice, "auto",
+        "Corn has one parser, which is fast and strict", "NAME"},
+    Row{"initgroups", "--initgroups", Kind::kSwitch, "false",
+        "workers that run as another user always get that user's groups"},
+    Row{"enable_stdio_inheritance", "-R, --enable-stdio-inheritance", Kind::kSwitch, "false",
+        "standard streams are inherited, except with `daemon`, where it is refused"},
+};
+
+Setting setting_of(const Row& row, Support support, bool gunicorn) {
+  Setting setting;
+  setting.name = row.name;
+  setting.flags = row.flags;
+  setting.placeholder = row.placeholder;
+  setting.kind = row.kind;
+  setting.scope = support == Support::kRefused ? Scope::kBoth : Scope::kPool;
+  setting.gunicorn = gunicorn;
+  setting.default_text = row.default_text;
+  setting.support = support;
+  setting.reason = row.reason;
+  setting.repeatable = row.kind == Kind::kTextList;
+  if (row.name == "sendfile") setting.flag_value = false;
+  if (row.name == "proxy_protocol") {
+    setting.choices = "off|v1|v2|auto";
+    setting.optional_value = true;
+  }
+  if (row.name == "dbus") setting.choices = "off|session|system";
+  if (row.name == "http_parser") setting.choices = "auto|fast|python";
+  return setting;
+}
+
+}  // namespace
+
+std::vector<Setting> gunicorn_settings() {
+  std::vector<Setting> settings;
+  for (const Row& row : kNoEffect) settings.push_back(setting_of(row, Support::kNoEffect, true));
+  for (const Row& row : kRefusedOwn) settings.push_back(setting_of(row, Support::kRefused, false));
+  for (const Row& row : kRefused) settings.push_back(setting_of(row, Support::kRefused, true));
+  return settings;
+}
+
+std::vector<Setting> hook_settings() {
+  constexpr std::string_view kHookNames[] = {
+      "on_starting",       "on_reload",        "when_ready",        "pre_fork",
+      "post_fork",         "post_worker_init", "worker_int",        "worker_abort",
+      "pre_exec",          "pre_request",      "post_request",      "child_exit",
+      "worker_exit",       "nworkers_changed", "on_exit",           "ssl_context",
+      "on_dirty_starting", "dirty_post_fork",  "dirty_worker_init", "dirty_worker_exit",
+  };
+  std::vector<Setting> settings;
+  for (const std::string_view name : kHookNames) {
+    Setting setting;
+    setting.name = name;
+    setting.kind = Kind::kHook;
+    setting.scope = Scope::kBoth;
+    setting.support = Support::kRefused;
+    setting.reason =
+        "hooks are not implemented in this version of Corn; remove it, or do its work where the "
+        "application is loaded";
+    settings.push_back(setting);
+  }
+  return settings;
+}
+
+}  // namespace corn::config

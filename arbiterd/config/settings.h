@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Settings as the rest of arbiterd uses them: validated, typed, complete. How they are named, read
+// and merged is the subject of schema.h and sources.h.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "arbiterd/core/types.h"
+#include "base/log.h"
+#include "base/worker_config.h"
+
+namespace corn::config {
+
+// A setting in force: `value` as TOML would have it, `origin` in words ("default", "corn.toml:7",
+// "gunicorn.conf.py:3", "CORN_CMD_ARGS", "command line", "environment variable PORT").
+struct EffectiveValue {
+  std::string name;
+  std::string value;
+  std::string origin;
+};
+
+struct PoolSettings {
+  core::PoolSpec spec;
+  // Everything a worker is told, except worker_id, generation, age, multiprocess, instance,
+  // listeners, which the driver fills in for each.
+  base::WorkerConfig worker;
+  std::vector<std::string> binds;  // as written: "127.0.0.1:8000"
+  std::uint32_t backlog = 2048;
+  bool reuse_port = false;
+  std::string user;  // name or number; empty: unchanged
+  std::string group;
+  std::optional<std::uint32_t> umask;     // unset: unchanged
+  std::vector<std::string> environment;   // "NAME=VALUE", added to arbiterd's own
+  std::vector<EffectiveValue> effective;  // every pool setting
+};
+
+struct ArbiterSettings {
+  std::string name;     // --name; empty: derived
+  std::string control;  // control address; empty: default socket in the runtime directory
+  std::string pid_file;
+  bool daemon = false;
+  std::string workerd;  // path; empty: searched for
+  base::LogOptions log;
+  std::string default_proc_name;  // application of the first pool, for titles
+  std::vector<EffectiveValue> effective;
+};
+
+struct Settings {
+  ArbiterSettings arbiter;
+  std::vector<PoolSettings> pools;  // at least one; names unique
+  // What whoever gave the settings should know though nothing is wrong with them, for the log.
+  std::vector<std::string> notes;
+};
+
+}  // namespace corn::config

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the outside world to Settings: command line, environment, TOML and Python files.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "arbiterd/config/settings.h"
+#include "base/message.h"
+#include "base/result.h"
+
+namespace corn::config {
+
+enum class Mode { kServe, kCheckConfig, kPrintConfig, kHelp, kVersion };
+
+// How arbiterd was invoked: remembered for ever, because a reload resolves the same invocation
+// anew.
+struct Invocation {
+  std::vector<std::string> arguments;              // without the program's name
+  std::map<std::string, std::string> environment;  // the variables that settings may come from
+  std::string working_directory;                   // where arbiterd was started
+  Mode mode = Mode::kServe;
+  std::string config_file;     // absolute; given by -c or found in working_directory; empty: none
+  bool python_config = false;  // config_file must be evaluated by a config host first
+  std::string workerd;  // --workerd on the command line, needed before any file is read; else empty
+};
+
+// Reads the command line and CORN_CMD_ARGS (else GUNICORN_CMD_ARGS) far enough to know mode and
+// file. A usage error names the option and what is allowed.
+base::Result<Invocation> read_invocation(const std::vector<std::string>& arguments,
+                                         const std::map<std::string, std::string>& environment,
+                                         const std::string& working_directory);
+
+// Merges all sources, weakest first, and validates. `python` holds the values of config_file where
+// python_config. Reads the TOML file itself. Used at start, at every reload, and to check a file.
+base::Result<Settings> resolve(const Invocation& invocation,
+                               const std::optional<base::ConfigValues>& python);
+
+// One line for each setting in `loaded` that differs from `running` and that a reload can't change,
+// or changes for new listeners only; for the log.
+std::vector<std::string> unchangeable_differences(const Settings& running, const Settings& loaded);
+
+// Puts the values that a reload can't change from `running` into `loaded`.
+void keep_unchangeable(const Settings& running, Settings& loaded);
+
+// Texts for --help, --print-config, and the reference in docs/SETTINGS.md.
+std::string help_text();
+std::string print_config(const Settings& settings);
+std::string settings_reference();
+
+}  // namespace corn::config

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// The driver's deeds: one function for each kind of action.
+#include <fmt/core.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <utility>
+
+#include "arbiterd/driver/arbiter.h"
+#include "arbiterd/driver/convert.h"
+#include "arbiterd/driver/record_log.h"
+#include "arbiterd/driver/settings_loader.h"
+#include "base/log.h"
+
+namespace corn::driver {
+namespace {
+
+base::Milliseconds to_milliseconds(base::Duration duration) {
+  return std::chrono::duration_cast<base::Milliseconds>(duration);
+}
+
+int number_of(core::KillSignal signal) {
+  switch (signal) {
+    case core::KillSignal::kQuit: return SIGQUIT;
+    case core::KillSignal::kAbort: return SIGABRT;
+    case core::KillSignal::kKill: return SIGKILL;
+  }
+  return SIGKILL;
+}
+
+}  // namespace
+
+base::Result<WorkerProcess> Arbiter::spawn(const core::SpawnWorker& action) {
+  const PoolGeneration& generation = pools_.at(action.pool).generations.at(action.generation);
+  WorkerProcess worker;
+  worker.id = action.worker;
+  worker.pool = action.pool;
+  worker.generation = action.generation;
+  worker.threads = std::max(1U, generation.settings.worker.threads);
+  worker.measure_memory = generation.settings.spec.max_memory > 0;
+
+  base::WorkerConfig config = generation.settings.worker;
+  config.role = base::WorkerRole::kServe;
+  config.instance = loaded_.settings.arbiter.name.empty() ? config.application
+                                                          : loaded_.settings.arbiter.name;
+  config.pool = action.pool;
+  config.generation = action.generation;
+  config.worker_id = action.worker.value;
+  config.age = action.age;
+  config.multiprocess = action.target > 1;
+
+  auto scoreboard = base::ScoreboardMap::create(worker.threads);
+  if (!scoreboard) return tl::unexpected(scoreboard.error());
+  worker.scoreboard = std::move(*scoreboard);
+  worker.scoreboard->beat.store(base::to_nanoseconds(loop_->now()), std::memory_order_relaxed);
+
+  std::vector<os::DescriptorMapping> descriptors{
+      {worker.scoreboard.descriptor(), base::kScoreboardFd}};
+  int target = base::kFirstListenerFd;
+  for (const ListenerPtr& listener : generation.listeners) {
+    config.listeners.push_back(listener->info());
+    descriptors.push_back({listener->descriptor(), target++});
+  }
+
+  auto launched =
+      launch_workerd(launcher_, launch_, generation.settings, config, std::move(descriptors));
+  if (!launched) return tl::unexpected(launched.error());
+  worker.pid = launched->child.pid;
+  worker.channel = std::move(launched->channel);
+  const core::WorkerId id = action.worker;
+  if (auto watched = children_->watch(
+          worker.pid, std::move(launched->child.pidfd),
+          [this, id](pid_t, const os::ExitStatus& status) { on_exit(id, status); });
+      !watched) {
+    // Without a watch its end would never be seen; it ends by itself when its channel closes.
+    return tl::unexpected(watched.error());
+  }
+  if (auto watched = loop_->watch(worker.channel.descriptor(), EPOLLIN,
+                                  [this, id](std::uint32_t) { on_channel(id); });
+      !watched) {
+    std::ignore = children_->send_signal(worker.pid, SIGKILL);
+    base::log_error("cannot listen to worker {}: {}", worker.pid, watched.error().message);
+  }
+  return worker;
+}
+
+void Arbiter::execute(const core::SpawnWorker& action) {
+  auto worker = spawn(action);
+  if (!worker) {
+    feed(core::SpawnFailed{action.worker, worker.error().message});
+    return;
+  }
+  const pid_t pid = worker->pid;
+  workers_.emplace(action.worker, std::move(*worker));
+  feed(core::Spawned{action.worker, pid});
+}
+
+void Arbiter::execute(const core::DrainWorker& action) {
+  const auto found = workers_.find(action.worker);
+  if (found == workers_.end()) return;
+  const auto sent = found->second.channel.send(
+      base::Drain{to_milliseconds(action.grace), action.empty_backlog});
+  if (!sent) std::ignore = children_->send_signal(found->second.pid, SIGTERM);
+}
+
+void Arbiter::execute(const core::KillWorker& action) {
+  const auto found = workers_.find(action.worker);
+  if (found == workers_.end()) return;
+  std::ignore = children_->send_signal(found->second.pid, number_of(action.signal));
+}
+
+void Arbiter::execute(const core::InspectWorker& action) {
+  const auto found = workers_.find(action.worker);
+  if (found == workers_.end()) return;
+  const WorkerProcess& worker = found->second;
+  const base::ScoreboardView view = worker.scoreboard.read(true);
+  core::Inspected inspected;
+  inspected.worker = action.worker;
+  inspected.beat = std::min(view.beat, loop_->now());  // a worker may write what it likes
+  inspected.oldest_request_start = view.oldest_request_start;
+  for (const base::SlotView& slot : view.slots) {
+    if (slot.request_start && slot.request_start == view.oldest_request_start) {
+      inspected.request = slot.method + ' ' + slot.target;
+    }
+  }
+  if (worker.measure_memory) inspected.rss = os::read_rss(worker.pid).value_or(0);
+  feed(std::move(inspected));
+}
+
+void Arbiter::execute(const core::LoadSettings&) {
+  load_settings(errands(), launch_, invocation_, [this](base::Result<config::Settings> settings) {
+    if (!settings) return feed(core::SettingsFailed{settings.error().message});
+    auto loaded = open_listeners(std::move(*settings), pools_, {});
+    if (!loaded) return feed(core::SettingsFailed{loaded.error().message});
+    adopt_settings(std::move(*loaded));
+  });
+}
+
+void Arbiter::adopt_settings(LoadedSettings loaded) {
+  for (const std::string& difference :
+       config::unchangeable_differences(loaded_.settings, loaded.settings)) {
+    base::log_warning("{}", difference);
+  }
+  config::keep_unchangeable(loaded_.settings, loaded.settings);
+  const base::LogOptions& log = loaded.settings.arbiter.log;
+  if (auto opened = base::open_log(log); !opened) {
+    feed(core::SettingsFailed{opened.error().message});
+    return;
+  }
+  loaded_ = std::move(loaded);
+  core::SettingsLoaded event;
+  for (const config::PoolSettings& pool : loaded_.settings.pools) event.pools.push_back(pool.spec);
+  feed(std::move(event));
+}
+
+void Arbiter::execute(const core::BeginGeneration& action) {
+  const auto found = loaded_.pools.find(action.pool);
+  if (found == loaded_.pools.end()) return;
+  pools_[action.pool].generations[action.generation] = found->second;
+}
+
+void Arbiter::execute(const core::CommitGeneration& action) {
+  auto& generations = pools_[action.pool].generations;
+  generations.erase(generations.begin(), generations.lower_bound(action.generation));
+}
+
+void Arbiter::execute(const core::AbandonGeneration& action) {
+  pools_[action.pool].generations.erase(action.generation);
+}
+
+void Arbiter::execute(const core::ClosePool& action) { pools_.erase(action.pool); }
+
+void Arbiter::execute(const core::Publish& action) {
+  const HistoryEvent& event = history_.append(action.record, std::chrono::system_clock::now());
+  log_record(event.record);
+}
+
+void Arbiter::execute(const core::Reply& action) {
+  auto found = commands_.extract(action.id);
+  if (found.empty() || !found.mapped().done) return;
+  found.mapped().done({action.code, action.text, action.before, action.after});
+}
+
+void Arbiter::execute(const core::Progress& action) {
+  const auto found = commands_.find(action.id);
+  if (found != commands_.end() && found->second.progress) found->second.progress(action);
+}
+
+void Arbiter::execute(const core::Accepted& action) {
+  const auto found = commands_.find(action.id);
+  if (found != commands_.end() && found->second.accepted) found->second.accepted(action);
+}
+
+void Arbiter::execute(const core::ReopenLogs&) {
+  if (auto reopened = base::reopen_log(); !reopened) {
+    base::log_error("{}; the old file stays in use", reopened.error().message);
+  }
+  for (const auto& [id, worker] : workers_) {
+    if (!worker.channel.send(base::ReopenLogs{})) {
+      std::ignore = children_->send_signal(worker.pid, SIGUSR1);
+    }
+  }
+}
+
+void Arbiter::execute(const core::SetPhase& action) {
+  phase_ = action.phase;
+  switch (action.phase) {
+    case core::Phase::kStarting: break;
+    case core::Phase::kServing:
+      std::ignore = notifier_.ready("serving");
+      if (daemon_) daemon_->started();
+      break;
+    case core::Phase::kReloading: std::ignore = notifier_.reloading(); break;
+    case core::Phase::kDormant:
+      std::ignore = notifier_.status("dormant: no workers; HUP, TTIN or scale brings them back");
+      break;
+    case core::Phase::kStopping: std::ignore = notifier_.stopping(); break;
+  }
+}
+
+void Arbiter::execute(const core::ExitArbiter& action) {
+  exit_status_ = action.status;
+  if (action.status != 0) {
+    base::log_error("{}", action.text);
+    if (daemon_) daemon_->failed(action.status, action.text);
+  } else {
+    base::log_info("Shutting down: arbiter");
+  }
+  loop_->stop();
+}
+
+}  // namespace corn::driver

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arbiterd/driver/arbiter.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <random>
+#include <utility>
+
+#include "arbiterd/driver/convert.h"
+#include "arbiterd/driver/loop_door.h"
+#include "arbiterd/driver/names.h"
+#include "base/log.h"
+
+namespace corn::driver {
+namespace {
+
+// A controlling terminal's window can be resized, and then SIGWINCH means just that.
+bool has_controlling_terminal() {
+  return static_cast<bool>(base::UniqueFd(::open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY)));
+}
+
+std::string lower(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<Arbiter>> Arbiter::create(ArbiterOptions options) {
+  std::unique_ptr<Arbiter> arbiter(new Arbiter(std::move(options)));
+  if (auto prepared = arbiter->prepare(); !prepared) return tl::unexpected(prepared.error());
+  return arbiter;
+}
+
+Arbiter::Arbiter(ArbiterOptions options)
+    : invocation_(std::move(options.invocation)),
+      launch_(std::move(options.launch)),
+      instance_(std::move(options.instance)),
+      started_at_(std::chrono::system_clock::now()),
+      has_terminal_(has_controlling_terminal()),
+      notifier_(std::move(options.notifier)),
+      daemon_(std::move(options.daemon)),
+      timers_([this] { arm(); }),
+      supervisor_(std::random_device{}()),
+      loaded_(std::move(options.loaded)) {}
+
+Arbiter::~Arbiter() = default;
+
+Door& Arbiter::door() { return *door_; }
+
+base::Status Arbiter::prepare() {
+  auto loop = os::EpollLoop::create();
+  if (!loop) return tl::unexpected(loop.error());
+  loop_ = std::move(*loop);
+  children_ = std::make_unique<os::PidfdChildWatch>(*loop_);
+  auto signals = os::SignalSource::create(
+      *loop_, [this](const os::SignalLevels& levels) { on_signals(levels); });
+  if (!signals) return tl::unexpected(signals.error());
+  signals_ = std::move(*signals);
+  door_ = std::make_unique<LoopDoor>(*this);
+  loop_->on_deadline([this] {
+    timers_.run_due(loop_->now());
+    feed(core::DeadlineReached{});
+  });
+  return {};
+}
+
+void Arbiter::start_failed(int status, const std::string& text) {
+  if (daemon_) daemon_->failed(status, text);
+}
+
+int Arbiter::run() {
+  started_ = loop_->now();
+  log_start();
+  start_watchdog();
+  core::Start start;
+  for (const config::PoolSettings& pool : loaded_.settings.pools) start.pools.push_back(pool.spec);
+  feed(std::move(start));
+  if (!exit_status_) loop_->run();
+  history_.close("arbiterd has stopped");
+  return exit_status_.value_or(0);
+}
+
+void Arbiter::feed(core::Event event) {
+  pending_.push_back(std::move(event));
+  if (feeding_) return;
+  feeding_ = true;
+  while (!pending_.empty()) {
+    const core::Event next = std::move(pending_.front());
+    pending_.pop_front();
+    for (const core::Action& action : supervisor_.on_event(next, loop_->now())) {
+      std::visit([this](const auto& one) { execute(one); }, action);
+    }
+  }
+  feeding_ = false;
+  arm();
+}
+
+void Arbiter::arm() {
+  if (loop_ == nullptr) return;
+  auto deadline = supervisor_.next_deadline();
+  if (const auto own = timers_.next(); own && (!deadline || *own < *deadline)) deadline = own;
+  loop_->set_deadline(deadline);
+}
+
+void Arbiter::on_signals(const os::SignalLevels& levels) {
+  if (levels.child_ended) children_->reap_strangers();
+  for (const int signal : levels.commands) {
+    if (signal == SIGWINCH && has_terminal_) {
+      base::log_debug("Ignoring signal: winch (a window was resized)");
+      continue;
+    }
+    base::log_info("Handling signal: {}", lower(os::signal_name(signal)));
+    const auto command = [this](core::Command what) {
+      feed(core::CommandReceived{core::CommandId{}, std::move(what)});
+    };
+    switch (signal) {
+      case SIGTERM: command(core::ShutdownCommand{false}); break;
+      case SIGINT:
+      case SIGQUIT: command(core::ShutdownCommand{true}); break;
+      case SIGHUP: command(core::ReloadCommand{}); break;
+      case SIGTTIN: command(core::ScaleCommand{"", true, 1}); break;
+      case SIGTTOU: command(core::ScaleCommand{"", true, -1}); break;
+      case SIGUSR1: command(core::ReopenLogsCommand{}); break;
+      case SIGWINCH: command(core::DormantCommand{}); break;
+      case SIGUSR2: {
+        core::Record record;
+        record.kind = core::RecordKind::kRefused;
+        record.text =
+            "USR2: upgrade in place is not available in this version; install the new version and "
+            "restart, or use HUP to take new code";
+        execute(core::Publish{std::move(record)});
+        break;
+      }
+      default: break;
+    }
+  }
+}
+
+void Arbiter::on_channel(core::WorkerId id) {
+  for (;;) {
+    const auto found = workers_.find(id);
+    if (found == workers_.end()) return;
+    auto received = found->second.channel.receive();
+    if (!received && received.error().os_errno == EBADMSG) {
+      base::log_warning("worker {} sent a message that can't be read, ignoring: {}",
+                        found->second.pid, received.error().message);
+      continue;
+    }
+    if (!received) {  // its end is told by its pidfd
+      loop_->unwatch(found->second.channel.descriptor());
+      return;
+    }
+    if (!*received) return;
+    on_message(found->second, **received);
+  }
+}
+
+void Arbiter::on_message(WorkerProcess& worker, const base::Message& message) {
+  if (std::holds_alternative<base::Ready>(message)) {
+    feed(core::WorkerReady{worker.id});
+  } else if (const auto* failed = std::get_if<base::BootFailed>(&message)) {
+    feed(core::WorkerBootFailed{worker.id, failed->kind, failed->text});
+  } else if (const auto* retiring = std::get_if<base::Retiring>(&message)) {
+    if (const auto cause = core::cause_from_name(retiring->cause)) {
+      feed(core::WorkerRetiring{worker.id, *cause});
+    } else {
+      base::log_warning("worker {} wants to retire for an unknown cause '{}', ignoring", worker.pid,
+                        retiring->cause);
+    }
+  } else if (const auto* unsupported = std::get_if<base::Unsupported>(&message)) {
+    base::log_warning("worker {} doesn't understand message type {} version {}, ignoring",
+                      worker.pid, unsupported->type, unsupported->version);
+  }
+}
+
+void Arbiter::on_exit(core::WorkerId id, const os::ExitStatus& status) {
+  on_channel(id);  // a reason may have been sent just before the end
+  const auto found = workers_.find(id);
+  if (found == workers_.end()) return;
+  loop_->unwatch(found->second.channel.descriptor());
+  pools_[found->second.pool].totals.add(found->second.scoreboard.read());
+  workers_.erase(found);
+  feed(core::WorkerExited{id, to_core(status), false});
+}
+
+void Arbiter::log_start() const {
+  base::log_info("Starting corn {}", CORN_VERSION);
+  for (const config::PoolSettings& pool : loaded_.settings.pools) {
+    std::string urls;
+    for (const ListenerPtr& listener : loaded_.pools.at(pool.spec.name).listeners) {
+      urls += (urls.empty() ? "" : ",") + listener->info().url;
+    }
+    base::log_info("Listening at: {} ({})", urls, ::getpid());
+    base::log_info("Using worker: {}", name_of(pool.worker.worker_class));
+  }
+}
+
+void Arbiter::start_watchdog() {
+  const auto interval = notifier_.watchdog_interval();
+  if (!interval) return;
+  std::ignore = notifier_.watchdog();
+  timers_.at(loop_->now() + *interval, [this] { start_watchdog(); });
+}
+
+void Arbiter::post_command(core::Command command, CommandCallbacks callbacks) {
+  const core::CommandId id{++last_command_};
+  commands_.emplace(id, std::move(callbacks));
+  feed(core::CommandReceived{id, std::move(command)});
+}
+
+ErrandContext Arbiter::errands() { return {*loop_, *children_, launcher_, timers_}; }
+
+}  // namespace corn::driver

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "arbiterd/config/sources.h"
+#include "arbiterd/core/supervisor.h"
+#include "arbiterd/driver/door/door.h"
+#include "arbiterd/driver/errand.h"
+#include "arbiterd/driver/history.h"
+#include "arbiterd/driver/launch_plan.h"
+#include "arbiterd/driver/pool_runtime.h"
+#include "arbiterd/driver/timers.h"
+#include "arbiterd/driver/worker_process.h"
+#include "arbiterd/os/child_watch.h"
+#include "arbiterd/os/daemonize.h"
+#include "arbiterd/os/loop.h"
+#include "arbiterd/os/notify.h"
+#include "arbiterd/os/process_launcher.h"
+#include "arbiterd/os/signals.h"
+
+namespace corn::driver {
+
+// What an arbiter starts from; made by start.h.
+struct ArbiterOptions {
+  config::Invocation invocation;
+  LoadedSettings loaded;
+  LaunchContext launch;
+  std::string instance;
+  os::Notifier notifier;
+  std::optional<os::DaemonStart> daemon;  // somebody waits for the start's outcome
+};
+
+// The driver: turns what happens (ends of children, messages, signals, deadlines, commands) into events
+// for the decision core, and its actions into deeds. One turn of the loop handles one fact; whatever the deeds
+// report at once (a spawn's outcome, an inspection) is fed back before the turn ends. Nothing here decides
+// and nothing waits. Everything runs on the thread that made it, except the door's functions.
+class Arbiter {
+ public:
+  // Prepares loop, signals and door; no worker is started before run().
+  static base::Result<std::unique_ptr<Arbiter>> create(ArbiterOptions options);
+  ~Arbiter();
+  Arbiter(const Arbiter&) = delete;
+  Arbiter& operator=(const Arbiter&) = delete;
+
+  // Valid as long as the arbiter.
+  [[nodiscard]] Door& door();
+
+  // Tells whoever waits for a daemon's start that it won't come to run().
+  void start_failed(int status, const std::string& text);
+
+  // Supervises until the core says exit; returns arbiterd's exit status.
+  int run();
+
+ private:
+  friend class LoopDoor;
+
+  explicit Arbiter(ArbiterOptions options);
+  base::Status prepare();
+
+  // ---- facts in ----
+  void feed(core::Event event);
+  void on_signals(const os::SignalLevels& levels);
+  void on_channel(core::WorkerId id);
+  void on_message(WorkerProcess& worker, const base::Message& message);
+  void on_exit(core::WorkerId id, const os::ExitStatus& status);
+  void arm();
+
+  // ---- deeds out, one for each kind of action (actions.cc) ----
+  void execute(const core::SpawnWorker& action);
+  void execute(const core::DrainWorker& action);
+  void execute(const core::KillWorker& action);
+  void execute(const core::InspectWorker& action);
+  void execute(const core::LoadSettings& action);
+  void execute(const core::BeginGeneration& action);
+  void execute(const core::CommitGeneration& action);
+  void execute(const core::AbandonGeneration& action);
+  void execute(const core::ClosePool& action);
+  void execute(const core::Publish& action);
+  void execute(const core::Reply& action);
+  void execute(const core::Progress& action);
+  void execute(const core::Accepted& action);
+  void execute(const core::ReopenLogs& action);
+  void execute(const core::SetPhase& action);
+  void execute(const core::ExitArbiter& action);
+
+  base::Result<WorkerProcess> spawn(const core::SpawnWorker& action);
+  void adopt_settings(LoadedSettings loaded);
+  void log_start() const;
+  void start_watchdog();
+  void post_command(core::Command command, CommandCallbacks callbacks);
+  [[nodiscard]] ErrandContext errands();
+
+  // ---- views (status.cc) ----
+  [[nodiscard]] StatusSnapshot status() const;
+  [[nodiscard]] PoolStatus pool_status(const core::PoolSnapshot& pool) const;
+  [[nodiscard]] WorkerStatus worker_status(const core::WorkerSnapshot& worker,
+                                           PoolTotals& totals) const;
+  [[nodiscard]] std::vector<EffectiveSetting> effective_settings() const;
+
+  // Constant after construction.
+  const config::Invocation invocation_;
+  const LaunchContext launch_;
+  const std::string instance_;
+  const WallTime started_at_;
+  const bool has_terminal_;  // SIGWINCH then means a resized window
+
+  // Loop thread only.
+  std::unique_ptr<os::EpollLoop> loop_;
+  std::unique_ptr<os::PidfdChildWatch> children_;
+  std::unique_ptr<os::SignalSource> signals_;
+  std::unique_ptr<Door> door_;
+  os::CloneLauncher launcher_;
+  os::Notifier notifier_;
+  std::optional<os::DaemonStart> daemon_;
+  Timers timers_;
+  core::Supervisor supervisor_;
+  base::TimePoint started_;
+  std::deque<core::Event> pending_;  // facts that deeds of this turn reported
+  bool feeding_ = false;
+  LoadedSettings loaded_;            // what the next BeginGeneration binds
+  std::map<std::string, PoolRuntime> pools_;
+  std::map<core::WorkerId, WorkerProcess> workers_;
+  History history_;
+  std::map<core::CommandId, CommandCallbacks> commands_;
+  std::uint64_t last_command_ = 0;
+  core::Phase phase_ = core::Phase::kStarting;
+  std::optional<int> exit_status_;
+};
+
+}  // namespace corn::driver

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arbiterd/driver/launch_plan.h"
+
+#include <limits.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "arbiterd/os/users.h"
+#include "base/message.h"
+
+namespace corn::driver {
+namespace {
+
+// Descriptors a worker needs beside its clients': listeners, epoll, logs, the application's files.
+constexpr rlim_t kSpareDescriptors = 256;
+
+// Later entries win, as in a shell's `env A=1 A=2`.
+std::vector<std::string> merge_environment(std::vector<std::string> base,
+                                           const std::vector<std::string>& added) {
+  for (const std::string& entry : added) {
+    const std::string prefix = entry.substr(0, entry.find('=') + 1);
+    std::erase_if(base, [&](const std::string& old) { return old.starts_with(prefix); });
+    base.push_back(entry);
+  }
+  return base;
+}
+
+std::string own_directory() {
+  char path[PATH_MAX];
+  const ssize_t n = ::readlink("/proc/self/exe", path, sizeof(path));
+  if (n <= 0) return {};
+  const std::string program(path, static_cast<std::size_t>(n));
+  return program.substr(0, program.rfind('/'));
+}
+
+}  // namespace
+
+base::Result<std::string> find_workerd(const std::string& configured) {
+  std::vector<std::string> candidates;
+  if (!configured.empty()) {
+    candidates.push_back(configured);
+  } else {
+    candidates = {own_directory() + "/workerd", own_directory() + "/../libexec/corn/workerd",
+                  "/usr/libexec/corn/workerd", "/usr/local/libexec/corn/workerd"};
+  }
+  for (const std::string& candidate : candidates) {
+    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
+  }
+  std::string tried;
+  for (const std::string& candidate : candidates) tried += "\n  " + candidate;
+  return base::fail("no executable workerd; looked for" + tried +
+                    "\nname it with --workerd PATH");
+}
+
+base::Result<LaunchedWorkerd> launch_workerd(os::ProcessLauncher& launcher,
+                                             const LaunchContext& context,
+                                             const config::PoolSettings& pool,
+                                             const base::WorkerConfig& config,
+                                             std::vector<os::DescriptorMapping> descriptors) {
+  auto identity = os::resolve_identity(pool.user, pool.group);
+  if (!identity) return tl::unexpected(identity.error());
+  auto channel = base::Channel::make_pair();
+  if (!channel) return tl::unexpected(channel.error());
+  if (auto sent = channel->first.send(base::Configure{config}); !sent) {
+    return base::fail("the settings don't fit into one message: " + sent.error().message);
+  }
+
+  os::LaunchSpec spec;
+  spec.program = context.program;
+  spec.argv = {"workerd"};
+  spec.environment = merge_environment(context.environment, pool.environment);
+  spec.descriptors = std::move(descriptors);
+  spec.descriptors.push_back({channel->second.descriptor(), base::kChannelFd});
+  spec.identity = std::move(*identity);
+  if (pool.umask) spec.umask = static_cast<mode_t>(*pool.umask);
+  spec.working_directory = config.working_directory;
+  rlimit limit = context.descriptor_limit;
+  limit.rlim_cur = std::min(
+      limit.rlim_max, std::max<rlim_t>(limit.rlim_cur, config.worker_connections + kSpareDescriptors));
+  spec.limits.push_back({RLIMIT_NOFILE, limit});
+
+  auto child = launcher.launch(spec);
+  if (!child) return tl::unexpected(child.error());
+  return LaunchedWorkerd{std::move(*child), std::move(channel->first)};
+}
+
+}  // namespace corn::driver

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a workerd process is started, settings and channel included; common to workers and errands.
+#pragma once
+
+#include <sys/resource.h>
+
+#include <string>
+#include <vector>
+
+#include "arbiterd/config/settings.h"
+#include "arbiterd/os/process_launcher.h"
+#include "base/channel.h"
+#include "base/result.h"
+
+namespace corn::driver {
+
+// What every child of this arbiter has in common. Constant after start.
+struct LaunchContext {
+  std::string program;                   // path of workerd
+  std::vector<std::string> environment;  // arbiterd's own, "NAME=VALUE"
+  rlimit descriptor_limit{};             // RLIMIT_NOFILE as arbiterd found it
+};
+
+// Finds workerd: `configured` if given, else beside arbiterd's own program, else in the libexec directory.
+base::Result<std::string> find_workerd(const std::string& configured);
+
+// A workerd process that has been started and the arbiter's end of its channel. Its Configure message waits in the
+// channel.
+struct LaunchedWorkerd {
+  os::Child child;
+  base::Channel channel;
+};
+
+// Starts workerd with `config` as its job. `descriptors` are those beside the channel. The error names the
+// step that failed.
+base::Result<LaunchedWorkerd> launch_workerd(os::ProcessLauncher& launcher,
+                                             const LaunchContext& context,
+                                             const config::PoolSettings& pool,
+                                             const base::WorkerConfig& config,
+                                             std::vector<os::DescriptorMapping> descriptors);
+
+}  // namespace corn::driver

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arbiterd/driver/pool_runtime.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "arbiterd/os/users.h"
+
+namespace corn::driver {
+namespace {
+
+// A running listener of that address that `taken` doesn't have yet (port 0 may be asked for twice).
+ListenerPtr find_open(const std::map<std::string, PoolRuntime>& running,
+                      const os::BindAddress& address, const std::vector<ListenerPtr>& taken) {
+  for (const auto& [name, pool] : running) {
+    for (const auto& [number, generation] : pool.generations) {
+      for (const ListenerPtr& listener : generation.listeners) {
+        if (listener->address() == address && !std::ranges::count(taken, listener)) return listener;
+      }
+    }
+  }
+  return nullptr;
+}
+
+base::Result<ListenerPtr> open_one(const config::PoolSettings& pool,
+                                   const os::BindAddress& address) {
+  os::ListenOptions options;
+  options.backlog = static_cast<int>(pool.backlog);
+  options.reuse_port = pool.reuse_port;
+  options.umask = static_cast<mode_t>(pool.umask.value_or(0));
+  auto identity = os::resolve_identity(pool.user, pool.group);
+  if (!identity) return tl::unexpected(identity.error());
+  if (*identity) options.owner = os::FileOwner{(*identity)->uid, (*identity)->gid};
+  auto listener = os::Listener::open(address, options);
+  if (!listener) return tl::unexpected(listener.error());
+  return std::make_shared<os::Listener>(std::move(*listener));
+}
+
+bool is_default(const config::PoolSettings& pool, const std::string& setting) {
+  return std::any_of(pool.effective.begin(), pool.effective.end(), [&](const auto& value) {
+    return value.name == setting && value.origin == "default";
+  });
+}
+
+}  // namespace
+
+void PoolTotals::add(const base::ScoreboardView& view) {
+  requests += view.requests;
+  errors += view.errors;
+  for (std::size_t i = 0; i < latency.size(); ++i) latency[i] += view.latency[i];
+}
+
+double PoolTotals::latency_ms(double quantile) const {
+  std::uint64_t count = 0;
+  for (const std::uint64_t n : latency) count += n;
+  if (count == 0) return 0;
+  const double rank = quantile * static_cast<double>(count);
+  std::uint64_t below = 0;
+  for (std::size_t i = 0; i < latency.size(); ++i) {
+    below += latency[i];
+    if (static_cast<double>(below) >= rank) {
+      return std::chrono::duration<double, std::milli>(base::latency_bucket_bound(i)).count();
+    }
+  }
+  return 0;
+}
+
+base::Result<LoadedSettings> open_listeners(config::Settings settings,
+                                            const std::map<std::string, PoolRuntime>& running,
+                                            const std::vector<os::BindAddress>& inherited) {
+  LoadedSettings loaded;
+  std::vector<ListenerPtr> opened;
+  for (std::size_t i = 0; i < settings.pools.size(); ++i) {
+    const config::PoolSettings& pool = settings.pools[i];
+    std::vector<os::BindAddress> addresses;
+    if (i == 0 && !inherited.empty() && is_default(pool, "bind")) {
+      addresses = inherited;
+    } else {
+      for (const std::string& bind : pool.binds) {
+        auto address = os::parse_bind_address(bind);
+        if (!address) return tl::unexpected(address.error());
+        addresses.push_back(std::move(*address));
+      }
+    }
+    PoolGeneration generation{pool, {}};
+    for (const os::BindAddress& address : addresses) {
+      ListenerPtr listener = find_open(running, address, opened);
+      for (const ListenerPtr& other : opened) {
+        if (other->address() != address || address.port == 0) continue;
+        return base::fail("pool " + pool.spec.name + ": bind: " + address.text() +
+                          " is given twice; every address belongs to one pool, once");
+      }
+      if (!listener) {
+        auto fresh = open_one(pool, address);
+        if (!fresh) return tl::unexpected(fresh.error());
+        listener = std::move(*fresh);
+      }
+      opened.push_back(listener);
+      generation.listeners.push_back(std::move(listener));
+    }
+    loaded.pools.emplace(pool.spec.name, std::move(generation));
+  }
+  loaded.settings = std::move(settings);
+  return loaded;
+}
+
+}  // namespace corn::driver

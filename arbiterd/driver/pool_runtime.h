@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the driver keeps for each pool: settings and listeners by generation, and the totals of workers that
+// are gone.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "arbiterd/config/settings.h"
+#include "arbiterd/core/types.h"
+#include "arbiterd/os/listener.h"
+#include "base/scoreboard.h"
+
+namespace corn::driver {
+
+using ListenerPtr = std::shared_ptr<os::Listener>;
+
+// Settings of a pool with its listeners open. A listener closes when no generation holds it any more.
+struct PoolGeneration {
+  config::PoolSettings settings;
+  std::vector<ListenerPtr> listeners;
+};
+
+struct PoolTotals {
+  std::uint64_t requests = 0;
+  std::uint64_t errors = 0;
+  std::array<std::uint64_t, base::kLatencyBuckets> latency{};
+
+  void add(const base::ScoreboardView& view);
+  // Upper bound of the bucket in which the quantile lies, in milliseconds; 0 without requests.
+  [[nodiscard]] double latency_ms(double quantile) const;
+};
+
+struct PoolRuntime {
+  std::map<core::Generation, PoolGeneration> generations;
+  PoolTotals totals;
+};
+
+// All settings as loaded last, listeners open, waiting for the core to begin generations with them.
+struct LoadedSettings {
+  config::Settings settings;
+  std::map<std::string, PoolGeneration> pools;
+};
+
+// Opens the listeners of all pools. Those that `running` pools have already are shared, not opened again.
+// `inherited`: sockets from the service manager; they serve a first pool that names no `bind` of its own.
+base::Result<LoadedSettings> open_listeners(config::Settings settings,
+                                            const std::map<std::string, PoolRuntime>& running,
+                                            const std::vector<os::BindAddress>& inherited);
+
+}  // namespace corn::driver

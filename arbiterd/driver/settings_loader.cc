@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arbiterd/driver/settings_loader.h"
+
+#include <fmt/core.h>
+
+#include <memory>
+#include <utility>
+
+namespace corn::driver {
+namespace {
+
+// A configuration file computes a few values; one that takes longer waits for something.
+constexpr base::Duration kConfigHostLimit = std::chrono::seconds(60);
+
+void check_from(const ErrandContext& context, const LaunchContext& launch,
+                const std::shared_ptr<const config::Settings>& settings, std::size_t index,
+                const std::function<void(base::Status)>& done) {
+  if (index == settings->pools.size()) return done({});
+  const config::PoolSettings& pool = settings->pools[index];
+  base::WorkerConfig config = pool.worker;
+  config.role = base::WorkerRole::kCheck;
+  const base::Duration limit =
+      pool.spec.boot_timeout.count() > 0 ? pool.spec.boot_timeout : base::Duration::max() / 4;
+  Errand::start(context, launch, pool, config,
+                fmt::format("loading the application {}", config.application), limit,
+                [=](base::Result<base::Message> answer) {
+                  if (!answer) return done(tl::unexpected(answer.error()));
+                  if (const auto* failed = std::get_if<base::BootFailed>(&*answer)) {
+                    return done(base::fail(failed->text));
+                  }
+                  check_from(context, launch, settings, index + 1, done);
+                });
+}
+
+// Runs `begin`, which is given a callback to end with, on a loop of its own.
+template <typename T, typename Begin>
+base::Result<T> run_to_end(Begin begin) {
+  auto loop = os::EpollLoop::create();
+  if (!loop) return tl::unexpected(loop.error());
+  os::PidfdChildWatch children(**loop);
+  os::CloneLauncher launcher;
+  std::optional<Timers> timers;
+  timers.emplace([&] { (*loop)->set_deadline(timers->next()); });
+  const ErrandContext context{**loop, children, launcher, *timers};
+  base::Result<T> outcome = base::fail("nothing was done");
+  (*loop)->on_deadline([&] { timers->run_due((*loop)->now()); });
+  begin(context, [&](base::Result<T> result) {
+    outcome = std::move(result);
+    (*loop)->stop();
+  });
+  (*loop)->run();
+  return outcome;
+}
+
+}  // namespace
+
+void load_settings(const ErrandContext& context, const LaunchContext& launch,
+                   const config::Invocation& invocation,
+                   std::function<void(base::Result<config::Settings>)> done) {
+  if (!invocation.python_config) {
+    context.timers.at(context.loop.now(), [invocation, done = std::move(done)] {
+      done(config::resolve(invocation, std::nullopt));
+    });
+    return;
+  }
+  config::PoolSettings pool;
+  pool.worker.role = base::WorkerRole::kConfigHost;
+  pool.worker.config_file = invocation.config_file;
+  pool.worker.working_directory = invocation.working_directory;
+  if (const auto venv = invocation.environment.find("VIRTUAL_ENV");
+      venv != invocation.environment.end()) {
+    pool.worker.virtual_env = venv->second;
+  }
+  Errand::start(context, launch, pool, pool.worker,
+                fmt::format("the configuration file {}", invocation.config_file), kConfigHostLimit,
+                [invocation, done = std::move(done)](base::Result<base::Message> answer) {
+                  if (!answer) return done(tl::unexpected(answer.error()));
+                  if (const auto* values = std::get_if<base::ConfigValues>(&*answer)) {
+                    return done(config::resolve(invocation, *values));
+                  }
+                  if (const auto* failed = std::get_if<base::ConfigFailed>(&*answer)) {
+                    return done(base::fail(failed->text));
+                  }
+                  if (const auto* failed = std::get_if<base::BootFailed>(&*answer)) {
+                    return done(base::fail(failed->text));
+                  }
+                  done(base::fail(fmt::format("{}: workerd gave an answer of another kind",
+                                              invocation.config_file)));
+                });
+}
+
+void check_applications(const ErrandContext& context, const LaunchContext& launch,
+                        const config::Settings& settings,
+                        std::function<void(base::Status)> done) {
+  context.timers.at(context.loop.now(),
+                    [context, launch, done = std::move(done),
+                     shared = std::make_shared<const config::Settings>(settings)] {
+                      check_from(context, launch, shared, 0, done);
+                    });
+}
+
+base::Result<config::Settings> load_settings_now(const LaunchContext& launch,
+                                                 const config::Invocation& invocation) {
+  return run_to_end<config::Settings>([&](const ErrandContext& context, auto done) {
+    load_settings(context, launch, invocation, done);
+  });
+}
+
+base::Status check_applications_now(const LaunchContext& launch, const config::Settings& settings) {
+  return run_to_end<void>([&](const ErrandContext& context, auto done) {
+    check_applications(context, launch, settings, done);
+  });
+}
+
+}  // namespace corn::driver

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arbiterd/driver/start.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "arbiterd/os/daemonize.h"
+#include "arbiterd/os/limits.h"
+#include "arbiterd/os/listener.h"
+#include "arbiterd/os/notify.h"
+#include "arbiterd/os/runtime_directory.h"
+#include "arbiterd/os/signals.h"
+#include "arbiterd/os/users.h"
+#include "base/log.h"
+#include "base/process_title.h"
+
+namespace corn::driver {
+namespace {
+
+// Channel, scoreboard and pidfd of each worker, and of their replacements during a reload.
+constexpr unsigned kReservedDescriptors = 3 * 2 * core::kMaxWorkers;
+
+tl::unexpected<StartFailure> in_the_way(const base::Error& error) {
+  return tl::unexpected(StartFailure{1, error.message});
+}
+
+std::string address_in(const config::ArbiterSettings& settings, const std::string& directory,
+                       const std::string& name) {
+  if (settings.control.empty()) return directory + "/" + name + ".sock";
+  constexpr std::string_view kUnix = "unix:";
+  return settings.control.starts_with(kUnix) ? settings.control.substr(kUnix.size())
+                                             : settings.control;
+}
+
+// Workers that run as another user must be able to reopen the log after a rotation.
+base::Status open_logs(const config::Settings& settings) {
+  if (auto opened = base::open_log(settings.arbiter.log); !opened) return opened;
+  for (const config::PoolSettings& pool : settings.pools) {
+    auto identity = os::resolve_identity(pool.user, pool.group);
+    if (!identity) return tl::unexpected(identity.error());
+    if (!*identity || settings.arbiter.log.path == "-") continue;
+    if (auto given =
+            os::give_file(base::log_descriptor(), settings.arbiter.log.path, **identity);
+        !given) {
+      return given;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+base::Result<LaunchContext> prepare_process(const config::Invocation& invocation) {
+  if (auto status = os::ensure_standard_descriptors(); !status) {
+    return tl::unexpected(status.error());
+  }
+  if (auto status = os::block_arbiter_signals(); !status) return tl::unexpected(status.error());
+  LaunchContext launch;
+  auto limit = os::raise_descriptor_limit();
+  if (!limit) return tl::unexpected(limit.error());
+  launch.descriptor_limit = *limit;
+  auto program = find_workerd(invocation.workerd);
+  if (!program) return tl::unexpected(program.error());
+  launch.program = std::move(*program);
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    // What a service manager says to arbiterd isn't meant for its children.
+    if (text.starts_with("NOTIFY_SOCKET=") || text.starts_with("WATCHDOG_") ||
+        text.starts_with("LISTEN_")) {
+      continue;
+    }
+    launch.environment.emplace_back(text);
+  }
+  return launch;
+}
+
+tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
+    const config::Invocation& invocation, config::Settings settings, LaunchContext launch) {
+  const config::PoolSettings& first = settings.pools.front();
+  if (::chdir(first.worker.working_directory.c_str()) < 0) {
+    return in_the_way({"chdir: " + first.worker.working_directory + ": " + std::strerror(errno)});
+  }
+  auto notifier = os::Notifier::from_environment();
+  if (!notifier) return in_the_way(notifier.error());
+  auto inherited = os::take_activation_sockets();
+  if (!inherited) return in_the_way(inherited.error());
+
+  std::optional<os::DaemonStart> daemon;
+  if (settings.arbiter.daemon) {
+    auto started = os::DaemonStart::daemonize();
+    if (!started) return in_the_way(started.error());
+    daemon.emplace(std::move(*started));
+  }
+  const auto give_up = [&](const base::Error& error) {
+    if (daemon) daemon->failed(1, "arbiterd: " + error.message);
+    return in_the_way(error);
+  };
+
+  std::unique_ptr<Instance> instance(new Instance);
+  auto directory = os::prepare_runtime_directory();
+  if (!directory) return give_up(directory.error());
+  auto name = os::instance_name(settings.arbiter.name, first.worker.application,
+                                first.worker.working_directory, first.binds, *directory);
+  if (!name) return give_up(name.error());
+  instance->name_ = *name;
+  instance->control_path_ = address_in(settings.arbiter, *directory, *name);
+  auto lock = os::InstanceLock::acquire(*directory, *name);
+  if (!lock) return give_up(lock.error());
+  instance->lock_.emplace(std::move(*lock));
+  if (auto opened = open_logs(settings); !opened) return give_up(opened.error());
+  if (!settings.arbiter.pid_file.empty()) {
+    auto pid_file = os::PidFile::create(settings.arbiter.pid_file);
+    if (!pid_file) return give_up(pid_file.error());
+    instance->pid_file_.emplace(std::move(*pid_file));
+  }
+  if (auto reserved = os::reserve_descriptors(kReservedDescriptors); !reserved) {
+    base::log_debug("{}, ignoring", reserved.error().message);
+  }
+  auto loaded = open_listeners(std::move(settings), {}, *inherited);
+  if (!loaded) return give_up(loaded.error());
+
+  const config::Settings& running = loaded->settings;
+  const std::string shown = running.arbiter.name.empty() ? running.pools.front().worker.application
+                                                         : running.arbiter.name;
+  if (auto title = base::set_process_title("corn: arbiter [" + shown + "]"); !title) {
+    base::log_debug("{}, ignoring", title.error().message);
+  }
+  ArbiterOptions options{invocation,   std::move(*loaded),    std::move(launch), instance->name_,
+                         std::move(*notifier), std::move(daemon)};
+  auto arbiter = Arbiter::create(std::move(options));
+  if (!arbiter) return in_the_way(arbiter.error());
+  instance->arbiter_ = std::move(*arbiter);
+  return instance;
+}
+
+void Instance::start_failed(const StartFailure& failure) {
+  arbiter_->start_failed(failure.status, "arbiterd: " + failure.text);
+}
+
+}  // namespace corn::driver

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "arbiterd/core/types.h"
+#include "base/channel.h"
+#include "base/scoreboard.h"
+
+namespace corn::driver {
+
+// A worker as the driver holds it, from its start until its end has been told to the core.
+struct WorkerProcess {
+  core::WorkerId id;
+  std::string pool;
+  core::Generation generation = 0;
+  pid_t pid = 0;
+  std::uint32_t threads = 1;
+  bool measure_memory = false;  // the pool has a memory limit
+  base::Channel channel;
+  base::ScoreboardMap scoreboard;
+};
+
+}  // namespace corn::driver

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <future>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "server_fixture.h"
+
+namespace corn::control {
+namespace {
+
+using core::ReplyCode;
+
+class CommandsTest : public ServerTest {
+ protected:
+  // Notes the next commands and replies with `outcome`.
+  void reply_with(driver::CommandOutcome outcome) {
+    door_.run([this, outcome] {
+      door_.on_command = [this, outcome](const core::Command& command,
+                                         const driver::CommandCallbacks& callbacks) {
+        commands_.push_back(command);
+        callbacks.done(outcome);
+      };
+    });
+  }
+
+  // Reads the stream to its end.
+  grpc::Status reload(std::vector<api::ReloadResponse>& responses, const std::string& pool = "") {
+    grpc::ClientContext context;
+    limit(context);
+    api::ReloadRequest request;
+    request.set_pool(pool);
+    const auto reader = arbiter_->Reload(&context, request);
+    api::ReloadResponse response;
+    while (reader->Read(&response)) responses.push_back(response);
+    return reader->Finish();
+  }
+
+  std::vector<core::Command> commands_;  // loop thread's; read after a call has returned
+};
+
+TEST_F(CommandsTest, ReloadStreamsProgressAndEndsSucceeded) {
+  door_.run([this] {
+    door_.on_command = [](const core::Command&, const driver::CommandCallbacks& callbacks) {
+      callbacks.progress({{}, "1 of 2 new workers ready", 1, 2});
+      callbacks.progress({{}, "2 of 2 new workers ready", 2, 2});
+      callbacks.done({ReplyCode::kDone, "reloaded", 0, 0});
+    };
+  });
+  std::vector<api::ReloadResponse> responses;
+  ASSERT_TRUE(reload(responses).ok());
+  ASSERT_EQ(responses.size(), 3u);
+  EXPECT_EQ(responses[0].state(), api::ReloadResponse::RUNNING);
+  EXPECT_EQ(responses[1].ready(), 2u);
+  EXPECT_EQ(responses[1].wanted(), 2u);
+  EXPECT_EQ(responses[2].state(), api::ReloadResponse::SUCCEEDED);
+  EXPECT_EQ(responses[2].text(), "reloaded");
+}
+
+TEST_F(CommandsTest, FailedReloadBringsTheWholeTracebackAndFitsItsStatusIntoAHeader) {
+  std::string traceback = "cannot load the application\nTraceback (most recent call last):\n";
+  for (int i = 0; i < 1000; ++i) traceback += "  File \"\u00fc.py\", line " + std::to_string(i) + "\n";
+  traceback += "ImportError: no module named \u00fc";
+  reply_with({ReplyCode::kFailedPrecondition, traceback, 0, 0});
+  std::vector<api::ReloadResponse> responses;
+  const grpc::Status status = reload(responses);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_TRUE(status.error_message().starts_with("cannot load the application\n"));
+  EXPECT_TRUE(status.error_message().ends_with("ImportError: no module named \u00fc"));
+  ASSERT_EQ(responses.size(), 1u);
+  EXPECT_EQ(responses[0].state(), api::ReloadResponse::FAILED);
+  EXPECT_EQ(responses[0].text(), traceback);
+}
+
+TEST_F(CommandsTest, ReloadOfAPoolNamesIt) {
+  reply_with({ReplyCode::kNotFound, "there is no pool 'x'", 0, 0});
+  std::vector<api::ReloadResponse> responses;
+  EXPECT_EQ(reload(responses, "x").error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(std::get<core::ReloadCommand>(commands_.at(0)).pool, "x");
+}
+
+TEST_F(CommandsTest, CancelledReloadIsLeftToTheArbiter) {
+  std::promise<driver::CommandCallbacks> begun;
+  door_.run([&] {
+    door_.on_command = [&](const core::Command&, const driver::CommandCallbacks& callbacks) {
+      callbacks.progress({{}, "0 of 2 new workers ready", 0, 2});
+      begun.set_value(callbacks);
+    };
+  });
+  grpc::ClientContext context;
+  limit(context);
+  const auto reader = arbiter_->Reload(&context, {});
+  api::ReloadResponse response;
+  ASSERT_TRUE(reader->Read(&response));
+  context.TryCancel();
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+
+  // The reply that comes later has nobody to go to; the server goes on.
+  const driver::CommandCallbacks callbacks = begun.get_future().get();
+  door_.run([&] {
+    callbacks.progress({{}, "2 of 2 new workers ready", 2, 2});
+    callbacks.done({});
+  });
+  grpc::ClientContext next;
+  limit(next);
+  api::GetStatusResponse status;
+  EXPECT_TRUE(arbiter_->GetStatus(&next, {}, &status).ok());
+}
+
+TEST_F(CommandsTest, DeadlineOfTheClientIsKeptThoughTheArbiterIsSilent) {
+  std::promise<void> asked;
+  door_.run([&] {
+    door_.on_command = [&](const core::Command&, const driver::CommandCallbacks&) {
+      asked.set_value();
+    };
+  });
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
+  api::ScaleRequest request;
+  request.set_delta(1);
+  api::ScaleResponse response;
+  EXPECT_EQ(arbiter_->Scale(&context, request, &response).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  asked.get_future().wait();
+}
+
+TEST_F(CommandsTest, ScaleTellsBeforeAndAfter) {
+  reply_with({ReplyCode::kDone, "2 -> 4", 2, 4});
+  grpc::ClientContext context;
+  limit(context);
+  api::ScaleRequest request;
+  request.set_pool("default");
+  request.set_delta(2);
+  api::ScaleResponse response;
+  ASSERT_TRUE(arbiter_->Scale(&context, request, &response).ok());
+  EXPECT_EQ(response.before(), 2u);
+  EXPECT_EQ(response.after(), 4u);
+  const auto& command = std::get<core::ScaleCommand>(commands_.at(0));
+  EXPECT_EQ(command.pool, "default");
+  EXPECT_TRUE(command.relative);
+  EXPECT_EQ(command.amount, 2);
+}
+
+TEST_F(CommandsTest, ScaleToATargetIsAbsolute) {
+  reply_with({});
+  grpc::ClientContext context;
+  limit(context);
+  api::ScaleRequest request;
+  request.set_target(5);
+  api::ScaleResponse response;
+  ASSERT_TRUE(arbiter_->Scale(&context, request, &response).ok());
+  EXPECT_FALSE(std::get<core::ScaleCommand>(commands_.at(0)).relative);
+  EXPECT_EQ(std::get<core::ScaleCommand>(commands_.at(0)).amount, 5);
+}
+
+TEST_F(CommandsTest, ScaleWithoutWaitingAnswersWhenAccepted) {
+  driver::CommandCallbacks kept;
+  door_.run([&] {
+    door_.on_command = [&](const core::Command&, const driver::CommandCallbacks& callbacks) {
+      callbacks.accepted({{}, 2, 3});
+      kept = callbacks;
+    };
+  });
+  grpc::ClientContext context;
+  limit(context);
+  api::ScaleRequest request;
+  request.set_delta(1);
+  request.set_no_wait(true);
+  api::ScaleResponse response;
+  ASSERT_TRUE(arbiter_->Scale(&context, request, &response).ok());
+  EXPECT_EQ(response.before(), 2u);
+  EXPECT_EQ(response.after(), 3u);
+  door_.run([&] { kept.done({ReplyCode::kDone, "", 2, 3}); });
+}
+
+TEST_F(CommandsTest, ScaleWithoutAChangeIsInvalid) {
+  grpc::ClientContext context;
+  limit(context);
+  api::ScaleResponse response;
+  EXPECT_EQ(arbiter_->Scale(&context, {}, &response).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(CommandsTest, EveryReplyCodeHasItsCanonicalCode) {
+  const std::pair<ReplyCode, grpc::StatusCode> codes[] = {
+      {ReplyCode::kNotFound, grpc::StatusCode::NOT_FOUND},
+      {ReplyCode::kInvalidArgument, grpc::StatusCode::INVALID_ARGUMENT},
+      {ReplyCode::kFailedPrecondition, grpc::StatusCode::FAILED_PRECONDITION},
+      {ReplyCode::kUnavailable, grpc::StatusCode::UNAVAILABLE},
+      {ReplyCode::kAborted, grpc::StatusCode::ABORTED}};
+  for (const auto& [reply, code] : codes) {
+    reply_with({reply, "because", 0, 0});
+    grpc::ClientContext context;
+    limit(context);
+    api::ScaleRequest request;
+    request.set_target(1);
+    api::ScaleResponse response;
+    const grpc::Status status = arbiter_->Scale(&context, request, &response);
+    EXPECT_EQ(status.error_code(), code);
+    EXPECT_EQ(status.error_message(), "because");
+    EXPECT_EQ(reason(context), reply == ReplyCode::kUnavailable ? "STOPPING" : "");
+  }
+}
+
+TEST_F(CommandsTest, StopWorkerPassesPidAndManner) {
+  std::optional<std::pair<pid_t, bool>> asked;
+  door_.run([&] {
+    door_.on_stop_worker = [&](pid_t pid, bool now, const driver::CommandCallbacks& callbacks) {
+      asked = {pid, now};
+      callbacks.done({ReplyCode::kDone, "replaced by 103", 0, 0});
+    };
+  });
+  grpc::ClientContext context;
+  limit(context);
+  api::StopWorkerRequest request;
+  request.set_pid(101);
+  request.set_now(true);
+  api::StopWorkerResponse response;
+  ASSERT_TRUE(arbiter_->StopWorker(&context, request, &response).ok());
+  EXPECT_EQ(response.text(), "replaced by 103");
+  EXPECT_EQ(asked, std::pair(101, true));
+}
+
+TEST_F(CommandsTest, StopWorkerWithoutAPidIsInvalid) {
+  grpc::ClientContext context;
+  limit(context);
+  api::StopWorkerResponse response;
+  EXPECT_EQ(arbiter_->StopWorker(&context, {}, &response).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(CommandsTest, ReopenLogsAndShutdownReachTheArbiter) {
+  reply_with({});
+  {
+    grpc::ClientContext context;
+    limit(context);
+    api::ReopenLogsResponse response;
+    EXPECT_TRUE(arbiter_->ReopenLogs(&context, {}, &response).ok());
+  }
+  {
+    grpc::ClientContext context;
+    limit(context);
+    api::ShutdownRequest request;
+    request.set_quick(true);
+    api::ShutdownResponse response;
+    EXPECT_TRUE(arbiter_->Shutdown(&context, request, &response).ok());
+  }
+  EXPECT_TRUE(std::holds_alternative<core::ReopenLogsCommand>(commands_.at(0)));
+  EXPECT_TRUE(std::get<core::ShutdownCommand>(commands_.at(1)).quick);
+}
+
+TEST_F(CommandsTest, ConfigShowsEachSettingWithItsOrigin) {
+  door_.run([this] {
+    door_.settings = {{"", "daemon", "false", "default"},
+                      {"web", "workers", "4", "corn.toml:7"},
+                      {"admin", "workers", "1", "default"}};
+  });
+  {
+    grpc::ClientContext context;
+    limit(context);
+    api::GetConfigResponse response;
+    ASSERT_TRUE(arbiter_->GetConfig(&context, {}, &response).ok());
+    EXPECT_EQ(response.settings_size(), 3);
+  }
+  {
+    grpc::ClientContext context;
+    limit(context);
+    api::GetConfigRequest request;
+    request.set_pool("web");
+    api::GetConfigResponse response;
+    ASSERT_TRUE(arbiter_->GetConfig(&context, request, &response).ok());
+    ASSERT_EQ(response.settings_size(), 2);
+    EXPECT_EQ(response.settings(1).value(), "4");
+    EXPECT_EQ(response.settings(1).origin(), "corn.toml:7");
+  }
+  {
+    grpc::ClientContext context;
+    limit(context);
+    api::GetConfigRequest request;
+    request.set_pool("nope");
+    api::GetConfigResponse response;
+    EXPECT_EQ(arbiter_->GetConfig(&context, request, &response).error_code(),
+              grpc::StatusCode::NOT_FOUND);
+  }
+}
+
+TEST_F(CommandsTest, CheckedFileWithMistakesIsAnAnswerNotAnError) {
+  door_.run([this] {
+    door_.on_check_config = [](const std::string& file, bool load) {
+      EXPECT_EQ(file, "/etc/corn.toml");
+      EXPECT_TRUE(load);
+      return driver::CommandOutcome{ReplyCode::kInvalidArgument, "/etc/corn.toml:7: no", 0, 0};
+    };
+  });
+  grpc::ClientContext context;
+  limit(context);
+  api::CheckConfigRequest request;
+  request.set_file("/etc/corn.toml");
+  request.set_load_applications(true);
+  api::CheckConfigResponse response;
+  ASSERT_TRUE(arbiter_->CheckConfig(&context, request, &response).ok());
+  EXPECT_FALSE(response.valid());
+  EXPECT_EQ(response.text(), "/etc/corn.toml:7: no");
+}
+
+TEST_F(CommandsTest, CheckedFileMustBeNamedAbsolutely) {
+  for (const char* file : {"", "corn.toml"}) {
+    grpc::ClientContext context;
+    limit(context);
+    api::CheckConfigRequest request;
+    request.set_file(file);
+    api::CheckConfigResponse response;
+    EXPECT_EQ(arbiter_->CheckConfig(&context, request, &response).error_code(),
+              grpc::StatusCode::INVALID_ARGUMENT);
+  }
+}
+
+TEST_F(CommandsTest, WhatIsNotThereYetSaysSo) {
+  grpc::ClientContext upgrade;
+  limit(upgrade);
+  api::UpgradeResponse upgraded;
+  const grpc::Status status = arbiter_->Upgrade(&upgrade, {}, &upgraded);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_NE(status.error_message().find("upgrade in place is not in this version"),
+            std::string::npos);
+  EXPECT_EQ(reason(upgrade), "NOT_YET");
+
+  grpc::ClientContext dump;
+  limit(dump);
+  api::DumpWorkerResponse dumped;
+  EXPECT_EQ(arbiter_->DumpWorker(&dump, {}, &dumped).error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
+
+  grpc::ClientContext tail;
+  limit(tail);
+  EXPECT_EQ(arbiter_->TailLogs(&tail, {})->Finish().error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
+
+  grpc::ClientContext watch;
+  limit(watch);
+  EXPECT_EQ(arbiter_->WatchStatus(&watch, {})->Finish().error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
+}
+
+TEST_F(CommandsTest, TooManyOpenCallsAreRefusedAndFewerAreServedAgain) {
+  std::vector<driver::CommandCallbacks> waiting;
+  std::promise<void> full;
+  door_.run([&] {
+    door_.on_command = [&](const core::Command&, const driver::CommandCallbacks& callbacks) {
+      waiting.push_back(callbacks);
+      if (waiting.size() == 256) full.set_value();
+    };
+  });
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<api::ReloadResponse>>> readers;
+  for (int i = 0; i < 256; ++i) {
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    limit(*contexts.back());
+    readers.push_back(arbiter_->Reload(contexts.back().get(), {}));
+  }
+  full.get_future().wait();
+  const auto other = api::Arbiter::NewStub(new_channel());
+  grpc::ClientContext refused;
+  limit(refused);
+  api::GetStatusResponse response;
+  EXPECT_EQ(other->GetStatus(&refused, {}, &response).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(reason(refused), "TOO_MANY_CALLS");
+
+  door_.run([&] { waiting.front().done({}); });
+  api::ReloadResponse reloaded;
+  while (readers.front()->Read(&reloaded)) continue;
+  EXPECT_TRUE(readers.front()->Finish().ok());
+  grpc::Status status;
+  // The slot is free a moment after its client has the answer.
+  for (int attempt = 0; attempt < 1000; ++attempt) {
+    grpc::ClientContext context;
+    limit(context);
+    status = other->GetStatus(&context, {}, &response);
+    if (status.ok()) break;
+  }
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  for (const auto& context : contexts) context->TryCancel();
+}
+
+}  // namespace
+}  // namespace corn::control

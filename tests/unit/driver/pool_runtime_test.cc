@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arbiterd/driver/pool_runtime.h"
+
+#include <gtest/gtest.h>
+
+namespace corn::driver {
+namespace {
+
+config::PoolSettings pool(const std::string& name, std::vector<std::string> binds) {
+  config::PoolSettings settings;
+  settings.spec.name = name;
+  settings.binds = std::move(binds);
+  return settings;
+}
+
+config::Settings settings_of(std::vector<config::PoolSettings> pools) {
+  config::Settings settings;
+  settings.pools = std::move(pools);
+  return settings;
+}
+
+TEST(OpenListeners, ReloadSharesTheSocketOfAnAddressThatStays) {
+  auto first = open_listeners(settings_of({pool("web", {"127.0.0.1:0"})}), {}, {});
+  ASSERT_TRUE(first) << first.error().message;
+  std::map<std::string, PoolRuntime> running;
+  running["web"].generations[1] = first->pools.at("web");
+  auto second =
+      open_listeners(settings_of({pool("web", {"127.0.0.1:0", "127.0.0.1:0"})}), running, {});
+  ASSERT_TRUE(second) << second.error().message;
+  const auto& listeners = second->pools.at("web").listeners;
+  ASSERT_EQ(listeners.size(), 2U);
+  EXPECT_EQ(listeners[0], first->pools.at("web").listeners[0]);
+  EXPECT_NE(listeners[1], listeners[0]);
+}
+
+TEST(OpenListeners, AnAddressGivenTwiceIsRefusedByName) {
+  auto probe = open_listeners(settings_of({pool("web", {"127.0.0.1:0"})}), {}, {});
+  ASSERT_TRUE(probe);
+  const std::string address =
+      "127.0.0.1:" + std::to_string(probe->pools.at("web").listeners[0]->info().port);
+  probe->pools.clear();
+  const auto result =
+      open_listeners(settings_of({pool("a", {address}), pool("b", {address})}), {}, {});
+  ASSERT_FALSE(result);
+  EXPECT_NE(result.error().message.find(address), std::string::npos);
+  EXPECT_NE(result.error().message.find("pool b"), std::string::npos);
+}
+
+TEST(OpenListeners, SocketsOfTheServiceManagerServeAPoolThatNamesNone) {
+  auto own = open_listeners(settings_of({pool("web", {"127.0.0.1:0"})}), {}, {});
+  ASSERT_TRUE(own);
+  os::BindAddress inherited;
+  inherited.kind = os::BindAddress::Kind::kDescriptor;
+  inherited.descriptor = ::dup(own->pools.at("web").listeners[0]->descriptor());
+  config::PoolSettings unbound = pool("web", {"127.0.0.1:8000"});
+  unbound.effective = {{"bind", "[\"127.0.0.1:8000\"]", "default"}};
+  auto result = open_listeners(settings_of({unbound}), {}, {inherited});
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->pools.at("web").listeners[0]->info().port,
+            own->pools.at("web").listeners[0]->info().port);
+}
+
+TEST(PoolTotals, QuantilesAreUpperBoundsOfTheirBuckets) {
+  PoolTotals totals;
+  EXPECT_EQ(totals.latency_ms(0.5), 0);
+  base::ScoreboardView view;
+  view.latency[base::latency_bucket(std::chrono::milliseconds(1))] = 98;
+  view.latency[base::latency_bucket(std::chrono::milliseconds(100))] = 2;
+  totals.add(view);
+  EXPECT_GE(totals.latency_ms(0.50), 1.0);
+  EXPECT_LT(totals.latency_ms(0.50), 1.4);
+  EXPECT_GE(totals.latency_ms(0.99), 100.0);
+  EXPECT_LT(totals.latency_ms(0.99), 140.0);
+}
+
+}  // namespace
+}  // namespace corn::driver
