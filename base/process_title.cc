@@ -70,11 +70,11 @@ Result<StatFields> read_stat() {
   return fields;
 }
 
-// Moves the command line to a page of its own. The last byte isn't NUL, by which the kernel knows that
-// the title is one string, shown up to its NUL, and not a list of arguments.
+// Moves the command line to a page of its own. The last byte isn't NUL, by which the kernel knows
+// that the title is one string, shown up to its NUL, and not a list of arguments.
 Result<Area> move_command_line(const StatFields& fields) {
-  void* const page = ::mmap(nullptr, kAreaSize, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* const page =
+      ::mmap(nullptr, kAreaSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return fail_errno("map memory for the process title", errno);
   auto* const start = static_cast<char*>(page);
   // From the kernel's view this is where the command line is, from the first moment on.

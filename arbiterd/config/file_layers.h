@@ -37,6 +37,7 @@ base::Result<FileLayers> parse_toml(std::string_view text, const std::string& sh
 
 // The values of a Python file, for one pool. Names that are no settings are left out, as gunicorn
 // does, and so is what has the value None.
-FileLayers python_layers(const base::ConfigValues& values, const std::string& shown);
+FileLayers python_layers(const base::ConfigValues& values, const std::string& shown,
+                         Problems& problems);
 
 }  // namespace corn::config

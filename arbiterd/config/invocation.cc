@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <filesystem>
 
+#include "arbiterd/config/file_layers.h"
 #include "arbiterd/config/invocation_layers.h"
 #include "arbiterd/config/sources.h"
 #include "arbiterd/config/text.h"
@@ -17,31 +18,23 @@ namespace {
 constexpr std::string_view kModulePrefix = "python:";
 constexpr std::string_view kFilePrefix = "file:";
 
-bool is_on(const Layer& layer, std::string_view name) {
-  return std::any_of(layer.begin(), layer.end(),
-                     [&](const Given& given) { return given.setting->name == name; });
+const Given* find_given(const Layer& layer, std::string_view name) {
+  const auto found = std::find_if(layer.begin(), layer.end(),
+                                  [&](const Given& given) { return given.setting->name == name; });
+  return found == layer.end() ? nullptr : &*found;
+}
+
+// The strongest option of that name; nullptr when there is none.
+const Given* find_option(const InvocationLayers& layers, std::string_view name) {
+  const Given* given = find_given(layers.command_line, name);
+  return given != nullptr ? given : find_given(layers.variable, name);
 }
 
 Mode mode_of(const InvocationLayers& layers) {
-  if (is_on(layers.command_line, "help")) return Mode::kHelp;
-  if (is_on(layers.command_line, "version")) return Mode::kVersion;
-  for (const Layer* layer : {&layers.variable, &layers.command_line}) {
-    if (is_on(*layer, "print_config")) return Mode::kPrintConfig;
-  }
-  for (const Layer* layer : {&layers.variable, &layers.command_line}) {
-    if (is_on(*layer, "check_config")) return Mode::kCheckConfig;
-  }
-  return Mode::kServe;
-}
-
-// The strongest -c; nullptr when there is none.
-const Given* config_option(const InvocationLayers& layers) {
-  for (const Layer* layer : {&layers.command_line, &layers.variable}) {
-    for (const Given& given : *layer) {
-      if (given.setting->name == "config") return &given;
-    }
-  }
-  return nullptr;
+  if (find_option(layers, "help") != nullptr) return Mode::kHelp;
+  if (find_option(layers, "version") != nullptr) return Mode::kVersion;
+  if (find_option(layers, "print_config") != nullptr) return Mode::kPrintConfig;
+  return find_option(layers, "check_config") != nullptr ? Mode::kCheckConfig : Mode::kServe;
 }
 
 std::string absolute(const std::string& directory, std::string_view path) {
@@ -83,6 +76,21 @@ void find_config_file(Invocation& invocation) {
     invocation.python_config = name != "corn.toml";
     return;
   }
+}
+
+// Mistakes in the file, and in this value, are told when the settings are resolved.
+void take_workerd(const InvocationLayers& layers, Invocation& invocation) {
+  FileLayers file;
+  if (!invocation.config_file.empty() && !invocation.python_config) {
+    Problems ignored;
+    file =
+        read_toml(invocation.config_file, invocation.config_file, ignored).value_or(FileLayers{});
+  }
+  const Given* given = find_option(layers, "workerd");
+  if (given == nullptr) given = find_given(file.arbiter, "workerd");
+  const auto* path = given == nullptr ? nullptr : std::get_if<std::string>(&given->raw.content);
+  if (path == nullptr || trimmed(*path).empty()) return;
+  invocation.workerd = absolute(invocation.working_directory, trimmed(*path));
 }
 
 }  // namespace
@@ -134,12 +142,13 @@ base::Result<Invocation> read_invocation(const std::vector<std::string>& argumen
   invocation.mode = mode_of(*layers);
   if (invocation.mode == Mode::kHelp || invocation.mode == Mode::kVersion) return invocation;
 
-  const Given* given = config_option(*layers);
+  const Given* given = find_option(*layers, "config");
   if (given == nullptr) {
     find_config_file(invocation);
   } else if (const base::Status taken = take_config_file(*given, invocation); !taken) {
     return tl::unexpected(taken.error());
   }
+  take_workerd(*layers, invocation);
   return invocation;
 }
 

@@ -66,7 +66,8 @@ bool is_off(const RawValue& raw) {
 
 }  // namespace
 
-FileLayers python_layers(const base::ConfigValues& values, const std::string& shown) {
+FileLayers python_layers(const base::ConfigValues& values, const std::string& shown,
+                         Problems& problems) {
   FileLayers layers;
   Layer layer;
   for (const base::ConfigValue& value : values.values) {
@@ -74,10 +75,14 @@ FileLayers python_layers(const base::ConfigValues& values, const std::string& sh
     if (!is_setting(setting)) continue;
     RawValue raw = raw_value(value);
     if (std::holds_alternative<RawValue::None>(raw.content)) continue;
-    if (setting->scope == Scope::kInvocation && is_off(raw)) continue;
-    layer.push_back({setting, std::move(raw),
-                     value.line == 0 ? shown : fmt::format("{}:{}", shown, value.line),
-                     value.name + " = "});
+    Given given{setting, std::move(raw),
+                value.line == 0 ? shown : fmt::format("{}:{}", shown, value.line),
+                value.name + " = "};
+    if (setting->scope != Scope::kInvocation) {
+      layer.push_back(std::move(given));
+    } else if (!is_off(given.raw)) {
+      problems.add(given.prefix() + "this is an option of the command line, not of a file");
+    }
   }
   layers.arbiter = layer;
   layers.pools.push_back({std::string(kOnlyPool), shown, std::move(layer)});

@@ -18,8 +18,8 @@ constexpr std::string_view kIntroduction = R"(# Settings
 
 <!-- Made from the table in arbiterd/config; `CORN_REWRITE=1 ./dev test config` writes it anew. -->
 
-Every setting of arbiterd. Names, short forms, defaults and meaning are those of gunicorn 26 wherever
-gunicorn has the setting.
+Every setting of arbiterd. Names, short forms, defaults and meaning are those of gunicorn 26
+wherever gunicorn has the setting.
 
 A setting comes, from the weakest source to the strongest, from
 
@@ -30,12 +30,12 @@ A setting comes, from the weakest source to the strongest, from
 
 `arbiterd --print-config` shows what is in force and where each value comes from.
 
-A **Python file** (`-c FILE.py`, `-c file:FILE`, `-c python:MODULE`) assigns settings to variables of
-their names, as for gunicorn. Variables that are no settings are ignored.
+A **Python file** (`-c FILE.py`, `-c file:FILE`, `-c python:MODULE`) assigns settings to variables
+of their names, as for gunicorn. Variables that are no settings are ignored.
 
-A **TOML file** (`-c FILE.toml`) has one table for the arbiter and one for each pool, a pool being an
-application with listeners and workers of its own. Unknown keys are errors. With several pools, options
-that concern a pool are refused on the command line.
+A **TOML file** (`-c FILE.toml`) has one table for the arbiter and one for each pool, a pool being
+an application with listeners and workers of its own. Unknown keys are errors. With several pools,
+options that concern a pool are refused on the command line.
 
 ```toml
 [arbiter]
@@ -53,9 +53,9 @@ bind = ["127.0.0.1:8001", "unix:/run/shop-admin.sock"]
 threads = 4
 ```
 
-Settings that may stand in `[arbiter]` and in a pool hold for all pools from `[arbiter]`.
-Durations are in seconds, fractions allowed. Sizes are in bytes, or texts with K, M, G or T, powers of
-1024: `"512M"`. Relative paths start from `chdir`, those in `[arbiter]` from where arbiterd was started.
+Settings that may stand in `[arbiter]` and in a pool hold for all pools from `[arbiter]`. Durations
+are in seconds, fractions allowed. Sizes are in bytes, or texts with K, M, G or T, powers of 1024:
+`"512M"`. Relative paths start from `chdir`, those in `[arbiter]` from where arbiterd was started.
 )";
 
 std::string_view place_in_files(const Setting& setting) {

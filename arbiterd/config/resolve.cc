@@ -137,7 +137,7 @@ base::Result<Settings> resolve(const Invocation& invocation,
   FileLayers file;
   const std::string shown = shown_config_file(invocation);
   if (invocation.python_config) {
-    if (python) file = python_layers(*python, shown);
+    if (python) file = python_layers(*python, shown, problems);
   } else if (!invocation.config_file.empty()) {
     base::Result<FileLayers> read = read_toml(invocation.config_file, shown, problems);
     if (!read) return tl::unexpected(read.error());

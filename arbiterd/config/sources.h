@@ -24,7 +24,9 @@ struct Invocation {
   Mode mode = Mode::kServe;
   std::string config_file;     // absolute; given by -c or found in working_directory; empty: none
   bool python_config = false;  // config_file must be evaluated by a config host first
-  std::string workerd;  // --workerd on the command line, needed before any file is read; else empty
+  // --workerd, or `workerd` in a TOML file: the program that evaluates a Python configuration file
+  // must be known before settings are. Absolute; empty: not given.
+  std::string workerd;
 };
 
 // Reads the command line and CORN_CMD_ARGS (else GUNICORN_CMD_ARGS) far enough to know mode and

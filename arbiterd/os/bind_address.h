@@ -23,17 +23,17 @@ struct BindAddress {
   std::string path;        // kUnix, kUnixAbstract
   int descriptor = -1;     // kDescriptor
 
-  // Equal addresses name the same socket, however they were written; so that a reload can tell which
-  // listeners stay.
+  // Equal addresses name the same socket, however they were written; so that a reload can tell
+  // which listeners stay.
   bool operator==(const BindAddress&) const = default;
 
   // "127.0.0.1:8000", "[::1]:8000", "unix:/run/app.sock", "unix:@name", "fd://3".
   [[nodiscard]] std::string text() const;
 };
 
-// Reads HOST:PORT, HOST (port 8000), :PORT (every IPv4 address), [ADDRESS]:PORT, tcp://..., unix:PATH,
-// unix://PATH, unix:@NAME or fd://N, as gunicorn's `bind` does. The message of a failure tells what
-// was written and what is allowed.
+// Reads HOST:PORT, HOST (port 8000), :PORT (every IPv4 address), [ADDRESS]:PORT, tcp://...,
+// unix:PATH, unix://PATH, unix:@NAME or fd://N, as gunicorn's `bind` does. The message of a failure
+// tells what was written and what is allowed.
 base::Result<BindAddress> parse_bind_address(std::string_view text);
 
 }  // namespace corn::os

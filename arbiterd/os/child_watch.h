@@ -25,10 +25,11 @@ struct ExitStatus {
     kLost,      // ended, but not our child: how is unknown
   };
   Kind kind = Kind::kLost;
-  int code = 0;    // kExited: status 0 to 255; kSignaled: the signal's number
+  int code = 0;  // kExited: status 0 to 255; kSignaled: the signal's number
   bool core_dumped = false;
   base::Duration cpu_time{};  // user and system time of the process and its waited-for children
-  // Largest resident size it ever had; at least that of arbiterd, whose memory it shared until exec.
+  // Largest resident size it ever had; at least that of arbiterd, whose memory it shared until
+  // exec.
   std::uint64_t max_rss_bytes = 0;
   bool operator==(const ExitStatus&) const = default;
 };

@@ -17,8 +17,8 @@ namespace {
 
 constexpr int kDiedDuringStart = 1;
 
-// What the daemon sends, before it closes its end: the exit status as one byte, and the message. The
-// end of the stream without a byte means that it died.
+// What the daemon sends, before it closes its end: the exit status as one byte, and the message.
+// The end of the stream without a byte means that it died.
 [[noreturn]] void wait_and_exit(int relay) {
   std::string report;
   std::array<char, 4096> buffer;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// --daemon: the arbiter leaves the terminal, and the process that the user started stays until it is
-// known whether the start worked; its exit status tells.
+// --daemon: the arbiter leaves the terminal, and the process that the user started stays until it
+// is known whether the start worked; its exit status tells.
 #pragma once
 
 #include <string_view>
@@ -16,8 +16,8 @@ class DaemonStart {
   // Forks twice and returns in the daemon alone: a session of its own without a terminal, standard
   // input, output and error on /dev/null, umask 022, the same working directory. The first process
   // doesn't return: it waits for started(), failed() or the daemon's death, writes the message of a
-  // failure to its standard error, and exits. Must be called before any thread exists. Fails, in the
-  // first process, when it can't fork.
+  // failure to its standard error, and exits. Must be called before any thread exists. Fails, in
+  // the first process, when it can't fork.
   static base::Result<DaemonStart> daemonize();
 
   DaemonStart(DaemonStart&&) noexcept = default;

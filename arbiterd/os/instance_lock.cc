@@ -44,18 +44,17 @@ base::Result<InstanceLock> InstanceLock::acquire(const std::string& runtime_dire
                                                  const std::string& name) {
   const std::string path = runtime_directory + "/" + name + ".lock";
   for (;;) {
-    base::UniqueFd file(
-        ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644));
+    base::UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644));
     if (!file) return base::fail_errno("cannot open the lock file " + path, errno);
     if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno == EINTR) continue;
       if (errno != EWOULDBLOCK) return base::fail_errno("cannot lock " + path, errno);
-      return base::fail("instance " + name + " is already running (pid " +
-                            read_holder(file.get()) +
+      return base::fail("instance " + name + " is already running (pid " + read_holder(file.get()) +
                             "); stop it first, or start this one under another name (--name)",
                         EWOULDBLOCK);
     }
-    // Its last holder may have removed the file between open and flock: a lock on that guards nothing.
+    // Its last holder may have removed the file between open and flock: a lock on that guards
+    // nothing.
     if (!same_file(path, file.get())) continue;
     if (const base::Status written = write_pid(file.get()); !written) {
       return base::fail_errno("cannot write the lock file " + path, written.error().os_errno);

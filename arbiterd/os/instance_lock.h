@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// One arbiter per instance: the holder of an flock(2) on RUNTIME_DIRECTORY/NAME.lock, which contains
-// its pid. The kernel drops the lock with the holder, so that a file left behind is never in the way.
-// Whoever holds it may replace the instance's stale files (sockets, state); nobody else may.
+// One arbiter per instance: the holder of an flock(2) on RUNTIME_DIRECTORY/NAME.lock, which
+// contains its pid. The kernel drops the lock with the holder, so that a file left behind is never
+// in the way. Whoever holds it may replace the instance's stale files (sockets, state); nobody else
+// may.
 #pragma once
 
 #include <sys/types.h>

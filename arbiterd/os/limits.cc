@@ -48,8 +48,7 @@ base::Status reserve_descriptors(unsigned descriptors) {
   const base::UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!null) return base::fail_errno("open /dev/null", errno);
   // The table never shrinks: one descriptor with a high number, opened and closed, sizes it.
-  const base::UniqueFd highest(
-      ::fcntl(null.get(), F_DUPFD_CLOEXEC, static_cast<int>(count - 1)));
+  const base::UniqueFd highest(::fcntl(null.get(), F_DUPFD_CLOEXEC, static_cast<int>(count - 1)));
   if (!highest && errno != EMFILE) {  // EMFILE: that number is in use, so the table is large enough
     return base::fail_errno("reserve " + std::to_string(count) + " descriptors", errno);
   }

@@ -16,8 +16,9 @@ base::Status ensure_standard_descriptors();
 // programs that use select(2) break above 1024.
 base::Result<rlimit> raise_descriptor_limit();
 
-// Makes the kernel size the descriptor table for `descriptors` entries now. In a process with threads
-// each later growth waits for an RCU grace period (10 to 17 ms). A count above the soft RLIMIT_NOFILE is cut to it.
+// Makes the kernel size the descriptor table for `descriptors` entries now. In a process with
+// threads each later growth waits for an RCU grace period (10 to 17 ms). A count above the soft
+// RLIMIT_NOFILE is cut to it.
 base::Status reserve_descriptors(unsigned descriptors);
 
 // True for PID 1 of a container or machine, whose duty it is to reap strangers.

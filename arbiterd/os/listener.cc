@@ -31,9 +31,7 @@ struct SocketAddress {
   sockaddr_storage storage{};
   socklen_t size = 0;
 
-  [[nodiscard]] const sockaddr* get() const {
-    return reinterpret_cast<const sockaddr*>(&storage);
-  }
+  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
   [[nodiscard]] sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
 };
 
@@ -136,8 +134,8 @@ int bind_with_umask(int fd, const SocketAddress& where, mode_t umask) {
   return error;
 }
 
-// Removes the file at the address if it is a socket on which nobody listens. Returns an empty string
-// when the address is free for another bind, otherwise why it isn't.
+// Removes the file at the address if it is a socket on which nobody listens. Returns an empty
+// string when the address is free for another bind, otherwise why it isn't.
 std::string remove_stale_socket(const BindAddress& address, const SocketAddress& where) {
   struct stat tested {};
   if (::lstat(address.path.c_str(), &tested) != 0) return "";

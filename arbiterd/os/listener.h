@@ -23,19 +23,19 @@ struct FileOwner {
 
 struct ListenOptions {
   int backlog = 2048;
-  bool reuse_port = false;          // SO_REUSEPORT
-  mode_t umask = 0;                 // of a unix socket's file: its mode is 0777 without these bits
-  std::optional<FileOwner> owner;   // of a unix socket's file; nullopt: the process
+  bool reuse_port = false;         // SO_REUSEPORT
+  mode_t umask = 0;                // of a unix socket's file: its mode is 0777 without these bits
+  std::optional<FileOwner> owner;  // of a unix socket's file; nullopt: the process
 };
 
-// One listening socket. Movable; its end closes the descriptor and removes the file of a unix socket
-// that was created here, if the file is still the one created. (A socket in the hands of workers
-// goes on serving after that, to clients that have connected.)
+// One listening socket. Movable; its end closes the descriptor and removes the file of a unix
+// socket that was created here, if the file is still the one created. (A socket in the hands of
+// workers goes on serving after that, to clients that have connected.)
 class Listener {
  public:
   // Binds and listens, or takes over an inherited descriptor after checking that it is a listening
-  // stream socket. The file of a unix socket that nobody listens on is replaced; one that answers is
-  // an error, and so is a file of another kind. Failures read like
+  // stream socket. The file of a unix socket that nobody listens on is replaced; one that answers
+  // is an error, and so is a file of another kind. Failures read like
   //   cannot listen on 127.0.0.1:8000: Address already in use; another program holds the port (find
   //   it with: ss -ltnp 'sport = :8000')
   static base::Result<Listener> open(const BindAddress& address, const ListenOptions& options);
@@ -73,14 +73,15 @@ class Listener {
   BindAddress address_;
   base::UniqueFd socket_;
   base::ListenerInfo info_;
-  // The unix socket's file created here, until it is removed. The open socket holds the inode, so that
-  // its number is not given to a successor of the file.
+  // The unix socket's file created here, until it is removed. The open socket holds the inode, so
+  // that its number is not given to a successor of the file.
   std::optional<FileIdentity> file_;
 };
 
 // Listening sockets passed by systemd socket activation (sd_listen_fds(3)): descriptors 3 and up if
 // LISTEN_PID is this process. Sets them CLOEXEC and unsets LISTEN_PID, LISTEN_FDS and
-// LISTEN_FDNAMES, so that children don't take them for theirs. Call it in main() before threads exist.
+// LISTEN_FDNAMES, so that children don't take them for theirs. Call it in main() before threads
+// exist.
 base::Result<std::vector<BindAddress>> take_activation_sockets();
 
 }  // namespace corn::os

@@ -18,8 +18,8 @@ namespace {
 
 constexpr std::size_t kEventsPerTurn = 64;
 
-// What epoll gives back: the descriptor's number and the serial of its watch, so that an event is not
-// taken for that of a later watch of the same number.
+// What epoll gives back: the descriptor's number and the serial of its watch, so that an event is
+// not taken for that of a later watch of the same number.
 std::uint64_t make_token(int fd, std::uint32_t serial) {
   return (std::uint64_t{serial} << 32U) | static_cast<std::uint32_t>(fd);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The event loop of the thread that owns the arbiter. It sleeps until a watched descriptor is ready,
-// the deadline is reached or another thread posts a task; there is no periodic tick.
+// The event loop of the thread that owns the arbiter. It sleeps until a watched descriptor is
+// ready, the deadline is reached or another thread posts a task; there is no periodic tick.
 //
 // One turn is: wait; read the clock once; deliver descriptor events; run posted tasks; and last, if
 // the deadline is reached, the deadline callback. Facts are thus known before a time-out is judged.
@@ -51,8 +51,8 @@ class EventLoop {
   // call only if the deadline has changed by the time the loop goes to sleep.
   virtual void set_deadline(std::optional<base::TimePoint> deadline) = 0;
 
-  // Runs `task` on the loop's thread in a later turn, in the order posted. Any thread. Returns false,
-  // and drops the task, when the queue is full or the loop has stopped.
+  // Runs `task` on the loop's thread in a later turn, in the order posted. Any thread. Returns
+  // false, and drops the task, when the queue is full or the loop has stopped.
   [[nodiscard]] virtual bool post(Task task) = 0;
 
   // Time at the beginning of this turn; outside of run() the present time.

@@ -77,7 +77,8 @@ base::Status Notifier::ready(std::string_view status) {
 }
 
 base::Status Notifier::reloading() {
-  // Type=notify-reload tells this reload from an earlier one by the time (systemd 253, sd_notify(3)).
+  // Type=notify-reload tells this reload from an earlier one by the time (systemd 253,
+  // sd_notify(3)).
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   const std::int64_t microseconds =

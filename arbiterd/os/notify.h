@@ -19,9 +19,9 @@ namespace corn::os {
 
 class Notifier {
  public:
-  // Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID and unsets them, so that children don't speak
-  // in the arbiter's name. Call it in main() before threads exist. Fails for an address that is
-  // neither a path nor abstract ("@...").
+  // Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID and unsets them, so that children don't
+  // speak in the arbiter's name. Call it in main() before threads exist. Fails for an address that
+  // is neither a path nor abstract ("@...").
   static base::Result<Notifier> from_environment();
 
   // True when a manager listens.
@@ -36,7 +36,7 @@ class Notifier {
   base::Status ready(std::string_view status);  // workers serve
   base::Status reloading();                     // to be followed by ready()
   base::Status stopping();
-  base::Status status(std::string_view text);   // one line for `systemctl status`
+  base::Status status(std::string_view text);  // one line for `systemctl status`
   base::Status main_pid(pid_t pid);
   base::Status watchdog();
 

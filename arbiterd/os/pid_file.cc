@@ -41,8 +41,8 @@ std::optional<nanoseconds> age_of_process(pid_t pid) {
   return since(start, CLOCK_BOOTTIME);
 }
 
-// The process named in the file at `path`, if the file exists, holds a pid, and that process is alive
-// and can have written it.
+// The process named in the file at `path`, if the file exists, holds a pid, and that process is
+// alive and can have written it.
 std::optional<pid_t> find_holder(const std::string& path) {
   const base::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file) return std::nullopt;
@@ -94,9 +94,8 @@ class TemporaryFile {
 
 base::Result<PidFile> PidFile::create(const std::string& path) {
   const auto fail = [&](int error) {
-    return base::fail_errno("cannot write the pid file " + path +
-                                " (its directory must exist and be writable)",
-                            error);
+    return base::fail_errno(
+        "cannot write the pid file " + path + " (its directory must exist and be writable)", error);
   };
   if (const std::optional<pid_t> holder = find_holder(path)) {
     return base::fail("pid file " + path + ": already running (pid " + std::to_string(*holder) +

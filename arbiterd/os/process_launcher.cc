@@ -18,8 +18,8 @@
 
 #include "base/check.h"
 
-// glibc's clone(2) under its internal name. ThreadSanitizer puts a wrapper meant for fork in the place
-// of `clone`, which runs its own code in the child, on the parent's memory.
+// glibc's clone(2) under its internal name. ThreadSanitizer puts a wrapper meant for fork in the
+// place of `clone`, which runs its own code in the child, on the parent's memory.
 // NOLINTNEXTLINE(bugprone-reserved-identifier,readability-identifier-naming)
 extern "C" int __clone(int (*function)(void*), void* stack, int flags, void* argument, ...);
 
@@ -101,7 +101,8 @@ CORN_UNINSTRUMENTED bool give_up(Plan& plan, Stage stage, std::size_t index = 0)
 // such as dup2 and close.
 
 CORN_UNINSTRUMENTED bool reset_signals(Plan& plan) {
-  // The kernel's struct sigaction, which has other members on every architecture, all zero: SIG_DFL.
+  // The kernel's struct sigaction, which has other members on every architecture, all zero:
+  // SIG_DFL.
   const std::uint64_t default_action[8] = {};
   for (std::size_t signal = 1; signal <= kKernelSignals; ++signal) {
     if (signal == SIGKILL || signal == SIGSTOP) continue;
@@ -115,8 +116,8 @@ CORN_UNINSTRUMENTED bool reset_signals(Plan& plan) {
 CORN_UNINSTRUMENTED bool arrange_descriptors(Plan& plan) {
   for (std::size_t i = 0; i < plan.move_count; ++i) {
     Move& move = plan.moves[i];
-    move.parked = static_cast<int>(
-        ::syscall(SYS_fcntl, move.source, F_DUPFD_CLOEXEC, plan.first_parking));
+    move.parked =
+        static_cast<int>(::syscall(SYS_fcntl, move.source, F_DUPFD_CLOEXEC, plan.first_parking));
     if (move.parked < 0) return give_up(plan, Stage::kDescriptors, i);
   }
   for (std::size_t i = 0; i < plan.move_count; ++i) {
@@ -251,9 +252,9 @@ tl::unexpected<base::Error> describe(const Plan& plan) {
       return base::fail_errno("reset signal actions", error);
     case Stage::kDescriptors: {
       const Move& move = plan.moves[plan.failed_index];
-      return base::fail_errno("pass descriptor " + std::to_string(move.source) + " as " +
-                                  std::to_string(move.target),
-                              error);
+      return base::fail_errno(
+          "pass descriptor " + std::to_string(move.source) + " as " + std::to_string(move.target),
+          error);
     }
     case Stage::kCloseRange:
       return base::fail_errno("close_range (needs Linux 5.11, and a seccomp filter that knows it)",
@@ -266,9 +267,8 @@ tl::unexpected<base::Error> describe(const Plan& plan) {
                               error);
     }
     case Stage::kOomScore:
-      return base::fail_errno(std::string("write ") + plan.oom_score +
-                                  " to /proc/self/oom_score_adj",
-                              error);
+      return base::fail_errno(
+          std::string("write ") + plan.oom_score + " to /proc/self/oom_score_adj", error);
     case Stage::kDirectory:
       return base::fail_errno(std::string("chdir ") + plan.working_directory, error);
     case Stage::kGroups:

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Starts programs. A child is made by clone(CLONE_VM | CLONE_VFORK | CLONE_PIDFD): it borrows the
-// parent's memory and stops the calling thread until it has exec'd or failed, so that the cost doesn't
-// grow with the parent's size, and whatever other threads hold (allocator locks, gRPC's) is never
-// needed: the child makes system calls only.
+// parent's memory and stops the calling thread until it has exec'd or failed, so that the cost
+// doesn't grow with the parent's size, and whatever other threads hold (allocator locks, gRPC's) is
+// never needed: the child makes system calls only.
 //
 // A child begins with every signal at its default and unblocked, and with no descriptor but 0, 1, 2
 // and those listed. It outlives its parent (no PR_SET_PDEATHSIG).
@@ -35,18 +35,18 @@ struct ResourceLimit {
 };
 
 struct LaunchSpec {
-  std::string program;               // path; PATH is not searched
-  std::vector<std::string> argv;     // argv[0] included
+  std::string program;                   // path; PATH is not searched
+  std::vector<std::string> argv;         // argv[0] included
   std::vector<std::string> environment;  // "NAME=VALUE"; the parent's own is not inherited
-  // Sources and targets may overlap in any way; a target may appear once. 0, 1 and 2 are the parent's
-  // unless they are targets.
+  // Sources and targets may overlap in any way; a target may appear once. 0, 1 and 2 are the
+  // parent's unless they are targets.
   std::vector<DescriptorMapping> descriptors;
   std::optional<Identity> identity;  // nullopt: the parent's
   std::optional<mode_t> umask;
   // Entered before the identity changes, as gunicorn does: the directory need only be reachable for
   // the parent. Empty: the parent's.
   std::string working_directory;
-  bool own_process_group = true;     // setpgid(0, 0): a terminal's Ctrl-C doesn't reach the child
+  bool own_process_group = true;  // setpgid(0, 0): a terminal's Ctrl-C doesn't reach the child
   std::vector<ResourceLimit> limits;
   std::optional<int> oom_score_adjustment;  // -1000 to 1000, proc(5) oom_score_adj
 };

@@ -35,8 +35,7 @@ std::vector<std::string> candidates() {
 }
 
 bool gives_way(int error) {
-  return error == ENOENT || error == ENOTDIR || error == EACCES || error == EPERM ||
-         error == EROFS;
+  return error == ENOENT || error == ENOTDIR || error == EACCES || error == EPERM || error == EROFS;
 }
 
 // FNV-1a (64 bits): the same in every build, unlike std::hash. It tells names apart, no more.
@@ -142,11 +141,11 @@ base::Result<std::string> instance_name(std::string_view name, std::string_view 
                                         std::string_view runtime_directory) {
   const std::size_t taken = runtime_directory.size() + 1 + kLongestSocketEnding;
   if (taken + kShortestNameLimit > kLongestSocketPath) {
-    return base::fail("the path of the runtime directory " + std::string(runtime_directory) +
-                      " is too long for sockets in it (" +
-                      std::to_string(kLongestSocketPath - kLongestSocketEnding -
-                                     kShortestNameLimit - 1) +
-                      " bytes at most); set XDG_RUNTIME_DIR to a shorter one");
+    return base::fail(
+        "the path of the runtime directory " + std::string(runtime_directory) +
+        " is too long for sockets in it (" +
+        std::to_string(kLongestSocketPath - kLongestSocketEnding - kShortestNameLimit - 1) +
+        " bytes at most); set XDG_RUNTIME_DIR to a shorter one");
   }
   std::string whole = escape(name);
   if (name.empty()) {

@@ -39,8 +39,8 @@ SignalLevels order_signals(const std::vector<int>& pending) {
   std::copy_if(kEndingSignals.begin(), kEndingSignals.end(), std::back_inserter(levels.commands),
                is_pending);
   if (levels.commands.empty()) {
-    std::copy_if(kOtherCommands.begin(), kOtherCommands.end(),
-                 std::back_inserter(levels.commands), is_pending);
+    std::copy_if(kOtherCommands.begin(), kOtherCommands.end(), std::back_inserter(levels.commands),
+                 is_pending);
   }
   return levels;
 }

@@ -17,7 +17,8 @@ namespace corn::os {
 // The signals that were pending together.
 struct SignalLevels {
   // What to obey, each at most once, in this order: if any of TERM, QUIT, INT is there, only those
-  // (the quick ones last, so that they have the last word); else HUP, USR2, USR1, TTIN, TTOU, WINCH.
+  // (the quick ones last, so that they have the last word); else HUP, USR2, USR1, TTIN, TTOU,
+  // WINCH.
   std::vector<int> commands;
   bool child_ended = false;  // SIGCHLD
 };

@@ -119,8 +119,8 @@ base::Result<std::optional<Identity>> resolve_identity(std::string_view user,
     if (!found) return tl::unexpected(found.error());
     identity.gid = *found;
   }
-  if (identity.uid == ::geteuid() && identity.gid == ::getegid() &&
-      identity.uid == ::getuid() && identity.gid == ::getgid()) {
+  if (identity.uid == ::geteuid() && identity.gid == ::getegid() && identity.uid == ::getuid() &&
+      identity.gid == ::getgid()) {
     return std::nullopt;
   }
   identity.groups = groups_of(database_name, identity.gid);

@@ -32,7 +32,8 @@ void report_descriptors() {
   ::closedir(directory);
 }
 
-// The masks SigBlk, SigIgn and SigCgt, as proc(5) prints them. SigCgt isn't empty under a sanitizer.
+// The masks SigBlk, SigIgn and SigCgt, as proc(5) prints them. SigCgt isn't empty under a
+// sanitizer.
 void report_signals() {
   std::ifstream status("/proc/self/status");
   std::string line;

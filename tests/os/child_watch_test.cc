@@ -98,7 +98,8 @@ TEST_F(ChildWatchTest, CoreDumpIsReported) {
   ::getrlimit(RLIMIT_CORE, &limit);
   const std::string pattern = test::read_file("/proc/sys/kernel/core_pattern");
   if (limit.rlim_max == 0 && !test::is_root()) GTEST_SKIP() << "core dumps are forbidden here";
-  if (pattern.find('/') != std::string::npos) GTEST_SKIP() << "core dumps go elsewhere: " << pattern;
+  if (pattern.find('/') != std::string::npos)
+    GTEST_SKIP() << "core dumps go elsewhere: " << pattern;
   const test::TemporaryDirectory directory;
   LaunchSpec spec = probe({"kill", std::to_string(SIGSEGV)});
   spec.environment = {"ASAN_OPTIONS=disable_coredump=0:detect_leaks=0"};
@@ -161,8 +162,8 @@ TEST_F(ChildWatchTest, StrangersAreReapedAndWatchedChildrenAreNot) {
   ASSERT_EQ(ended_.size(), 1U);
   EXPECT_EQ(ended_.front().first, watched);
   EXPECT_EQ(ended_.front().second.code, 5);
-  EXPECT_THAT(strangers_, testing::UnorderedElementsAre(std::pair(first, 11),
-                                                        std::pair(second, 12)));
+  EXPECT_THAT(strangers_,
+              testing::UnorderedElementsAre(std::pair(first, 11), std::pair(second, 12)));
   EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1);
   EXPECT_EQ(errno, ECHILD);
 }
@@ -209,11 +210,10 @@ TEST_F(ChildWatchTest, EndOfSomebodyElsesChildIsSeenButNotItsStatus) {
   base::Result<base::UniqueFd> pidfd = open_pidfd(grandchild);
   ASSERT_TRUE(pidfd);
   std::optional<ExitStatus> seen;
-  ASSERT_TRUE(
-      watch_.watch(grandchild, std::move(*pidfd), [&](pid_t, const ExitStatus& status) {
-        seen = status;
-        loop_->stop();
-      }));
+  ASSERT_TRUE(watch_.watch(grandchild, std::move(*pidfd), [&](pid_t, const ExitStatus& status) {
+    seen = status;
+    loop_->stop();
+  }));
   life.writer.reset();
   loop_->run();
   EXPECT_EQ(seen, ExitStatus{});

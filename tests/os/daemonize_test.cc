@@ -17,8 +17,8 @@ struct Outcome {
   std::string standard_error;
 };
 
-// Runs daemonize() as a shell would see it: the first process is the one waited for. `daemon` runs in
-// the daemon, which ends after it.
+// Runs daemonize() as a shell would see it: the first process is the one waited for. `daemon` runs
+// in the daemon, which ends after it.
 Outcome outcome_of(const std::function<void(DaemonStart&)>& daemon) {
   test::Pipe errors = test::make_pipe();
   const pid_t pid = ::fork();
@@ -54,8 +54,7 @@ TEST(Daemonize, FailureIsRelayedWithItsStatusAndWholeMessage) {
 TEST(Daemonize, DeathBeforeTheStartIsAFailure) {
   const Outcome outcome = outcome_of([](DaemonStart&) { ::raise(SIGKILL); });
   EXPECT_EQ(outcome.exit_status, 1);
-  EXPECT_THAT(outcome.standard_error,
-              testing::HasSubstr("the daemon died before it had started"));
+  EXPECT_THAT(outcome.standard_error, testing::HasSubstr("the daemon died before it had started"));
 }
 
 TEST(Daemonize, FirstProcessWaitsForTheStartAndTheDaemonOutlivesIt) {

@@ -50,7 +50,8 @@ TEST(Limits, DescriptorTableGrowsWithoutLeavingADescriptor) {
     if (test::open_descriptors() != before) return std::string("a descriptor is left");
     // FDSize of proc(5) is the size of the table.
     for (const std::string& line : test::lines_of(test::read_file("/proc/self/status"))) {
-      if (line.starts_with("FDSize:")) return std::string(std::stoi(line.substr(7)) >= 600 ? "grown" : line);
+      if (line.starts_with("FDSize:"))
+        return std::string(std::stoi(line.substr(7)) >= 600 ? "grown" : line);
     }
     return std::string("no FDSize");
   });

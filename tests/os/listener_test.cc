@@ -282,8 +282,7 @@ TEST(UnixListener, RemovedFileStaysRemovedAndTheQueueIsServed) {
   ASSERT_EQ(connect_unix(path), 0);
   listener->remove_file();
   EXPECT_EQ(connect_unix(path), ENOENT);
-  EXPECT_TRUE(
-      base::UniqueFd(::accept4(listener->descriptor(), nullptr, nullptr, SOCK_CLOEXEC)));
+  EXPECT_TRUE(base::UniqueFd(::accept4(listener->descriptor(), nullptr, nullptr, SOCK_CLOEXEC)));
 }
 
 TEST(UnixListener, MovedListenerRemovesItsFileOnce) {

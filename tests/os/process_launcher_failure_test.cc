@@ -88,8 +88,7 @@ TEST(LaunchFailure, DescriptorThatIsNotOpen) {
 TEST(LaunchFailure, LimitAboveTheHardOne) {
   LaunchSpec spec = probe({"exit", "0"});
   spec.limits = {{RLIMIT_CORE, rlimit{0, 0}}, {RLIMIT_CORE, rlimit{0, 1}}};
-  EXPECT_THAT(unprivileged_error_of(spec),
-              EndsWith("to 0 (hard 1): Operation not permitted"));
+  EXPECT_THAT(unprivileged_error_of(spec), EndsWith("to 0 (hard 1): Operation not permitted"));
 }
 
 TEST(LaunchFailure, OomScoreBelowWhatIsAllowed) {

@@ -41,8 +41,7 @@ TEST(ProcessLauncher, ChildGetsExactlyItsArgumentsAndEnvironment) {
   LaunchSpec spec = probe({"report", "two words", ""});
   spec.environment.emplace_back("COLOUR=green");
   const std::string report = output_of(spec);
-  EXPECT_THAT(values_of(report, "argument"),
-              ElementsAre("child_probe", "report", "two words", ""));
+  EXPECT_THAT(values_of(report, "argument"), ElementsAre("child_probe", "report", "two words", ""));
   EXPECT_THAT(values_of(report, "environment"),
               ElementsAre("ASAN_OPTIONS=detect_leaks=0", "COLOUR=green"));
 }
@@ -59,9 +58,9 @@ TEST(ProcessLauncher, PidfdRefersToTheChild) {
 }
 
 TEST(ProcessLauncher, NoDescriptorLeaksIntoTheChild) {
-  const base::UniqueFd low(::open("/dev/null", O_RDONLY));             // not CLOEXEC
-  const base::UniqueFd high(::fcntl(low.get(), F_DUPFD, 900));         // not CLOEXEC
-  const base::UniqueFd between(::fcntl(low.get(), F_DUPFD, 40));       // not CLOEXEC
+  const base::UniqueFd low(::open("/dev/null", O_RDONLY));        // not CLOEXEC
+  const base::UniqueFd high(::fcntl(low.get(), F_DUPFD, 900));    // not CLOEXEC
+  const base::UniqueFd between(::fcntl(low.get(), F_DUPFD, 40));  // not CLOEXEC
   ASSERT_TRUE(low && high && between);
   LaunchSpec spec = probe({"report"});
   spec.descriptors = {{low.get(), 30}, {low.get(), 50}};

@@ -97,9 +97,15 @@ void Reactor::turn() {
     handle_event(events_[next_event_++]);
     return;
   }
-  run_deferred();
-  expire();
-  if (aborting_) check_abort();
+  // What these make ready is taken before the next wait.
+  if (!tended_) {
+    tended_ = true;
+    run_deferred();
+    expire();
+    if (aborting_) check_abort();
+    return;
+  }
+  tended_ = false;
   poll();
 }
 

@@ -127,6 +127,7 @@ class Reactor {
   std::array<epoll_event, 256> events_;
   std::size_t event_count_ = 0;
   std::size_t next_event_ = 0;
+  bool tended_ = false;  // deadlines and deferred reads were seen to since the last batch
   int taken_since_poll_ = 0;
   std::deque<ConnectionId> whole_;
   std::deque<ConnectionId> unfinished_;

@@ -188,7 +188,7 @@ TEST_P(BodiesTest, UploadDirectoryThatFailsIsAnswered503) {
   config_.upload_directory = "/nonexistent/directory";
   TestServer server(config_);
   Client client(server.port());
-  client.send(post("/echo", 5000) + std::string(5000, 'x'));
+  client.send(post("/echo", 50'000) + std::string(50'000, 'x'));
   EXPECT_EQ(client.read_response().status, 503);
 }
 

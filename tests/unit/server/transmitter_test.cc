@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
+#include <stop_token>
 #include <thread>
 
 #include "base/unique_fd.h"
@@ -35,21 +37,16 @@ class TransmitterTest : public ::testing::Test {
     peer_.reset(ends[1]);
     ::fcntl(ours_.get(), F_SETFL, O_NONBLOCK);
   }
-  ~TransmitterTest() override { stop_loop(); }
 
   // Stands in for the loop: flushes whenever the socket is writable.
-  void start_loop(Transmitter& transmitter) {
-    loop_ = std::thread([this, &transmitter] {
-      while (!stopping_) {
+  std::jthread loop(Transmitter& transmitter) {
+    return std::jthread([this, &transmitter](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
         pollfd item{ours_.get(), POLLOUT, 0};
         ::poll(&item, 1, 5);
         if ((item.revents & POLLOUT) != 0 && transmitter.wants_flush()) transmitter.flush();
       }
     });
-  }
-  void stop_loop() {
-    stopping_ = true;
-    if (loop_.joinable()) loop_.join();
   }
   std::string receive(std::size_t size) {
     std::string all(size, '\0');
@@ -66,8 +63,6 @@ class TransmitterTest : public ::testing::Test {
   base::UniqueFd ours_;
   base::UniqueFd peer_;
   NotedWaits waiter_;
-  std::thread loop_;
-  std::atomic<bool> stopping_{false};
 };
 
 TEST_F(TransmitterTest, PartsLeaveInOrderAsOnePiece) {
@@ -86,13 +81,13 @@ TEST_F(TransmitterTest, QueuesWhatTheSocketDoesNotTakeWithoutWaiting) {
   EXPECT_TRUE(transmitter.wants_flush());
   EXPECT_TRUE(transmitter.may_wait());
   EXPECT_EQ(waiter_.waits, 0);
-  start_loop(transmitter);
+  const std::jthread flusher = loop(transmitter);
   EXPECT_EQ(receive(body.size() + 8), "head" + body + "tail");
 }
 
 TEST_F(TransmitterTest, WaitsForTheClientBeyondTheLimit) {
   Transmitter transmitter(ours_.get(), milliseconds(0));
-  start_loop(transmitter);
+  const std::jthread flusher = loop(transmitter);
   const std::string body(5'000'000, 'y');
   std::thread sender([&] { EXPECT_TRUE(transmitter.send("head", body, "tail", waiter_)); });
   while (waiter_.waits == 0) std::this_thread::yield();
@@ -128,7 +123,7 @@ TEST_F(TransmitterTest, BreakingOffWakesAWaitingSender) {
 
 TEST_F(TransmitterTest, SendsAFileLargerThanEveryBuffer) {
   Transmitter transmitter(ours_.get(), milliseconds(0));
-  start_loop(transmitter);
+  const std::jthread flusher = loop(transmitter);
   const base::UniqueFd file(::memfd_create("file", MFD_CLOEXEC));
   std::string content(4'000'000, '\0');
   for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>(i * 31 % 251);

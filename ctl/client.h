@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "corn/control/v1/control.grpc.pb.h"
+#include "ctl/discovery.h"
+#include "ctl/outcome.h"
+#include "ctl/session.h"
+
+namespace corn::ctl {
+
+namespace api = ::corn::control::v1;
+
+// A connection to one arbiter, with one time limit for all that is done over it.
+class Client {
+ public:
+  // Finds and connects to the arbiter that the session means. `otherwise`: the command's own limit.
+  static Expected<Client> connect(const Session& session, std::chrono::seconds otherwise);
+  // Takes a connection that is there.
+  Client(Connection connection, std::chrono::duration<double> limit);
+
+  [[nodiscard]] api::Arbiter::Stub& arbiter() { return *stub_; }
+
+  // Puts what is left of the limit on a call. Streams that follow for ever are left without.
+  void limit(grpc::ClientContext& context) const { context.set_deadline(deadline_); }
+
+  // What to tell of a call that ended with `status`, which isn't OK.
+  [[nodiscard]] Failure failure(const grpc::Status& status,
+                                const grpc::ClientContext& context) const;
+
+  // Makes a call with one request and one answer.
+  template <typename Request, typename Response>
+  Expected<Response> call(grpc::Status (api::Arbiter::Stub::*method)(grpc::ClientContext*,
+                                                                     const Request&, Response*),
+                          const Request& request) {
+    grpc::ClientContext context;
+    limit(context);
+    Response response;
+    const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
+    if (!status.ok()) return tl::unexpected(failure(status, context));
+    return response;
+  }
+
+ private:
+  std::string path_;
+  std::chrono::duration<double> limit_;
+  std::chrono::system_clock::time_point deadline_;
+  std::unique_ptr<api::Arbiter::Stub> stub_;
+};
+
+// `corn-reason` of the call's trailing metadata, or nothing.
+std::string reason_of(const grpc::ClientContext& context);
+
+}  // namespace corn::ctl

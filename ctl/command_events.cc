@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <string>
+
+#include "ctl/client.h"
+#include "ctl/commands.h"
+#include "ctl/render.h"
+#include "ctl/text.h"
+
+namespace corn::ctl {
+namespace {
+
+// "WORKER_EXITED" as "worker exited".
+std::string words(std::string name) {
+  std::ranges::transform(name, name.begin(), [](char byte) {
+    return byte == '_' ? ' ' : static_cast<char>(std::tolower(static_cast<unsigned char>(byte)));
+  });
+  return name;
+}
+
+Colour colour_of(api::Event::Kind kind) {
+  constexpr std::array kGood{api::Event::WORKER_READY, api::Event::RELOAD_SUCCEEDED,
+                             api::Event::POOL_RECOVERED};
+  constexpr std::array kBad{api::Event::WORKER_STUCK, api::Event::RELOAD_FAILED,
+                            api::Event::POOL_DEGRADED, api::Event::REFUSED};
+  if (std::ranges::find(kGood, kind) != kGood.end()) return Colour::kGood;
+  return std::ranges::find(kBad, kind) != kBad.end() ? Colour::kBad : Colour::kNone;
+}
+
+std::string padded(const std::string& text, std::size_t columns, bool right = false) {
+  const std::string padding(columns - std::min(columns, width(text)), ' ');
+  return right ? padding + text : text + padding;
+}
+
+//    12  01-31 05:00:33  worker exited     4711  crashed(SEGV): killed by signal SEGV
+void print_event(const api::Event& event, bool whole, bool flush) {
+  const std::string head =
+      padded(std::to_string(event.sequence()), 5, true) + "  " + date_time(event.time()) + "  ";
+  const std::string kind = padded(words(api::Event::Kind_Name(event.kind())), 16);
+  std::string rest = "  " + padded(event.pid() == 0 ? "" : std::to_string(event.pid()), 7, true);
+  rest += "  ";
+  std::string text = event.pool().empty() ? "" : event.pool() + ": ";
+  if (!event.cause().empty()) text += event.cause() + (event.text().empty() ? "" : ": ");
+  text = harmless(text + event.text());
+  const std::size_t taken = width(head) + width(kind) + width(rest);
+  const std::string first = whole ? text.substr(0, text.find('\n'))
+                                  : fit(text, taken < kColumns ? kColumns - taken : 1);
+  std::string line = head + coloured(kind, colour_of(event.kind())) + rest + first;
+  line.erase(line.find_last_not_of(' ') + 1);
+  if (whole && text.find('\n') != std::string::npos) {
+    std::string more = text.substr(text.find('\n') + 1);
+    while (more.ends_with('\n')) more.pop_back();
+    line += "\n        ";
+    for (const char byte : more) {
+      line += byte;
+      if (byte == '\n') line += "        ";
+    }
+  }
+  print_line(line, flush);
+}
+
+}  // namespace
+
+Outcome run_events(const Session& session, const EventsArguments& arguments) {
+  auto client = Client::connect(session, kQuickLimit);
+  if (!client) return tl::unexpected(client.error());
+  api::WatchEventsRequest request;
+  request.set_follow(arguments.follow);
+  request.set_pool(arguments.pool);
+  request.set_after_sequence(arguments.after);
+  if (arguments.last != 0) {
+    const auto status = client->call(&api::Arbiter::Stub::GetStatus, api::GetStatusRequest());
+    if (!status) return tl::unexpected(status.error());
+    const std::uint64_t latest = status->arbiter().revision();
+    const std::uint64_t before = latest - std::min<std::uint64_t>(latest, arguments.last);
+    request.set_after_sequence(std::max(before, arguments.after));
+  }
+  for (;;) {
+    grpc::ClientContext context;
+    // Whoever follows wants no end, unless by --timeout, which then isn't a failure.
+    if (!arguments.follow || session.timeout) client->limit(context);
+    const auto stream = client->arbiter().WatchEvents(&context, request);
+    api::Event event;
+    while (stream->Read(&event)) {
+      if (session.json) {
+        print_json(event, arguments.follow);
+      } else {
+        print_event(event, arguments.whole, arguments.follow);
+      }
+      request.set_after_sequence(event.sequence());
+    }
+    const grpc::Status status = stream->Finish();
+    if (status.ok()) return {};
+    // Cut off for being slow: what was missed is still in the history.
+    if (reason_of(context) == "SLOW_SUBSCRIBER") continue;
+    return tl::unexpected(client->failure(status, context));
+  }
+}
+
+}  // namespace corn::ctl

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workers that die: replaced at once, whatever else goes on, and nobody else notices."""
+
+import os
+import signal
+import statistics
+import threading
+import time
+
+from harness import ECHO_QUERY, SANITIZER, get, wait_until
+from load import KeepAliveClient, Load, RequestFailed
+
+SLOW = """
+import time
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(float(environ["QUERY_STRING"]))
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+def answered_by(port):
+    """Asks once and returns the worker that answered; None where there was none."""
+    client = KeepAliveClient(("127.0.0.1", port))
+    try:
+        return int(client.request("/")[1]["x-pid"])
+    except RequestFailed:
+        return None
+    finally:
+        client.close()
+
+
+def test_a_killed_worker_is_replaced_fifteen_times(site):
+    site.write("echo.py", ECHO_QUERY)
+    arbiter = site.start("-w", "1", "echo:application")
+    port = arbiter.port
+    gaps = []
+    for _ in range(15):
+        victim = answered_by(port)
+        killed = time.monotonic()
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda old=victim: answered_by(port) not in (None, old), "the replacement's answer")
+        gaps.append(time.monotonic() - killed)
+    print(f"kill -9 to the replacement's first answer: median {statistics.median(gaps) * 1000:.0f} ms")
+    causes = [event["cause"] for event in arbiter.exits()]
+    assert causes == ["crashed(KILL)"] * 15
+    # A foreign SIGKILL is no fault of the application: no back-off, however often it comes.
+    assert statistics.median(gaps) < (5.0 if SANITIZER else 1.0), gaps
+    assert arbiter.status()["pools"][0]["state"] == "SERVING"
+
+
+def test_other_connections_do_not_notice_a_crash(site):
+    site.write("echo.py", ECHO_QUERY)
+    arbiter = site.start("-w", "3", "echo:application")
+    with Load(arbiter.port, connections=6) as load:
+        for _ in range(15):
+            victim = arbiter.workers()[0]
+            load.wait_for(50)
+            os.kill(victim, signal.SIGKILL)
+            wait_until(lambda gone=victim: gone not in arbiter.all_workers(), "the victim to go")
+            arbiter.wait_ready(3)
+            load.wait_for(50)
+    # Only connections that the killed worker held may have failed, each of them once.
+    assert sum(load.failures.values()) <= 15 * 6, dict(load.failures)
+    assert not [text for text in load.failures if "connecting" in text or "after 0" in text], \
+        f"a new connection was refused or dropped: {dict(load.failures)}"
+
+
+def test_supervision_stays_alive_while_a_reload_waits_for_a_long_request(site):
+    site.write("slow.py", SLOW)
+    arbiter = site.start("-w", "2", "--graceful-timeout", "60", "slow:application")
+    port = arbiter.port
+    answers = []
+    client = threading.Thread(target=lambda: answers.append(get(port, "/slow?20").body))
+    client.start()
+    busy = wait_until(lambda: arbiter.workers(("BUSY",)), "the long request to be inside")[0]
+    arbiter.send(signal.SIGHUP)
+    wait_until(lambda: arbiter.workers(("DRAINING",)) == [busy], "the reload to wait for it")
+
+    # A crash is repaired,
+    victim = arbiter.workers()[0]
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: victim not in arbiter.all_workers() and len(arbiter.workers()) == 2,
+               "the crashed worker to be replaced")
+    # TTIN adds a worker,
+    arbiter.send(signal.SIGTTIN)
+    wait_until(lambda: len(arbiter.workers()) == 3, "the worker of TTIN")
+    # cornctl scales and shows,
+    assert arbiter.cornctl("scale", "--no-wait", "+1").returncode == 0
+    wait_until(lambda: len(arbiter.workers()) == 4, "the worker of cornctl scale")
+    assert get(port).body == b"ok"
+    # all while the request is still inside,
+    assert arbiter.workers(("DRAINING",)) == [busy] and not answers
+    # and TERM lets it finish and ends.
+    assert arbiter.stop() == 0
+    client.join()
+    assert answers == [b"ok"]
+    site.assert_nothing_left()
+
+
+def test_a_crashing_worker_is_recorded_with_its_signal(site):
+    arbiter = site.start("-w", "1", "wsgi_test:application")
+    os.kill(arbiter.workers()[0], signal.SIGSEGV)
+    end = wait_until(arbiter.exits, "the end in the history")[0]
+    assert end["cause"] == "crashed(SEGV)" and end["exit"]["signal"] == "SEGV"
+    arbiter.wait_ready(1)
+
+
+def test_an_application_that_exits_is_recorded_and_replaced(site):
+    site.write("quitter.py", "import os\ndef application(environ, start_response):\n    os._exit(7)\n")
+    arbiter = site.start("-w", "2", "quitter:application")
+    client = KeepAliveClient(("127.0.0.1", arbiter.port))
+    try:
+        client.request("/")
+    except RequestFailed:
+        pass
+    client.close()
+    end = wait_until(arbiter.exits, "the end in the history")[0]
+    assert end["cause"] == "exited" and end["exit"]["code"] == 7
+    arbiter.wait_ready(2)
+
+
+def test_one_pool_serves_on_while_workers_of_another_cannot_boot(site):
+    site.write("broken.py", "raise RuntimeError('no database')\n")
+    site.write("corn.toml", """
+[pool.good]
+wsgi_app = "wsgi_test:application"
+bind = "127.0.0.1:0"
+[pool.bad]
+wsgi_app = "broken:application"
+bind = "127.0.0.1:0"
+""")
+    arbiter = site.start(bind=None, ready=False)
+    def states():
+        status = arbiter.try_status()
+        return status and {pool["name"]: pool["state"] for pool in status["pools"]}
+    wait_until(lambda: (states() or {}).get("good") == "SERVING", "the good pool to serve")
+    wait_until(lambda: "RuntimeError: no database" in arbiter.log(), "the traceback in the log")
+    good = next(pool for pool in arbiter.status()["pools"] if pool["name"] == "good")
+    assert get(int(good["listeners"][0]["address"].rpartition(":")[2])).body == b"Hello World"
+    assert arbiter.process.poll() is None
+    assert arbiter.stop() == 0

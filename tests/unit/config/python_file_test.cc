@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fixture.h"
+
+namespace corn::config {
+namespace {
+
+class PythonFileTest : public ConfigTest {
+ protected:
+  PythonFileTest() { write("gunicorn.conf.py", ""); }
+};
+
+TEST_F(PythonFileTest, ValuesAreTakenAsGunicornTakesThem) {
+  python("workers", "\"4\"", 1);
+  python("bind", R"(["127.0.0.1:1", "unix:/run/a.sock"])", 2);
+  python("timeout", "2.5", 3);
+  python("umask", "18", 4);
+  python("user", "0", 5);
+  python("forwarded_allow_ips", "\"*\"", 6);
+  python("secure_scheme_headers", R"({"x-scheme": "https"})", 7);
+  python("capture_output", "true", 8);
+  python("loglevel", "\"DEBUG\"", 9);
+  const Settings settings = good({"app"});
+  const PoolSettings& pool = settings.pools[0];
+  EXPECT_EQ(pool.spec.workers, 4U);
+  EXPECT_EQ(pool.binds.size(), 2U);
+  EXPECT_EQ(pool.worker.timeout, std::chrono::milliseconds(2500));
+  EXPECT_EQ(pool.umask, 022U);
+  EXPECT_EQ(pool.user, "0");
+  EXPECT_THAT(pool.worker.forwarded_allow_ips, testing::ElementsAre("*"));
+  EXPECT_THAT(pool.worker.secure_scheme_headers, testing::ElementsAre("X-SCHEME=https"));
+  EXPECT_TRUE(pool.worker.capture_output);
+  EXPECT_EQ(settings.arbiter.log.level, base::LogLevel::kDebug);
+}
+
+TEST_F(PythonFileTest, MistakesHaveFileAndLine) {
+  python("workers", "\"many\"", 12);
+  python_object("bind", "function", 0);
+  EXPECT_EQ(error({"app"}),
+            "gunicorn.conf.py:12: workers = \"many\": a whole number from 1 to 1000 is wanted\n"
+            "gunicorn.conf.py: bind = <function>: HOST:PORT, [IPV6-ADDRESS]:PORT, unix:PATH, "
+            "fd://NUMBER, or a list of these, is wanted");
+}
+
+TEST_F(PythonFileTest, NamesOfTheAuthorsOwnAreIgnored) {
+  python("my_database", "\"x\"", 1);
+  python("version", "\"1.0\"", 2);
+  python("help", "\"x\"", 3);
+  python("config", "{\"a\": 1}", 4);
+  python_object("helper", "function", 5);
+  python("Workers", "9", 6);
+  EXPECT_EQ(pool({"app"}).spec.workers, 1U);
+}
+
+TEST_F(PythonFileTest, NoneIsNoValue) {
+  python("accesslog", "null", 1);
+  python("workers", "null", 2);
+  python("post_fork", "null", 3);
+  python("certfile", "null", 4);
+  EXPECT_EQ(pool({"app"}).spec.workers, 1U);
+}
+
+TEST_F(PythonFileTest, HooksAreRefusedByName) {
+  python_object("worker_exit", "function", 30);
+  EXPECT_EQ(error({"app"}),
+            "gunicorn.conf.py:30: worker_exit = <function>: refused: hooks are not implemented in "
+            "this version of Corn; remove it, or do its work where the application is loaded");
+}
+
+TEST_F(PythonFileTest, ModesBelongToTheCommandLine) {
+  python("check_config", "false", 1);
+  EXPECT_EQ(pool({"app"}).spec.workers, 1U);
+  python("print_config", "true", 2);
+  EXPECT_EQ(error({"app"}),
+            "gunicorn.conf.py:2: print_config = true: this is an option of the command line, not "
+            "of a file");
+}
+
+TEST_F(PythonFileTest, BrokenJsonIsAnObject) {
+  python("workers", "{", 3);
+  EXPECT_EQ(error({"app"}),
+            "gunicorn.conf.py:3: workers = <>: a whole number from 1 to 1000 is wanted");
+}
+
+TEST_F(PythonFileTest, NumbersBeyondAllBoundsAreRefused) {
+  python("max_requests", "18446744073709551615", 3);
+  EXPECT_THAT(error({"app"}), testing::HasSubstr("a whole number from 0 to 1000000000000"));
+}
+
+TEST_F(PythonFileTest, RelativePathsStartFromChdir) {
+  make_directory("srv");
+  python("chdir", "\"srv\"", 1);
+  python("pidfile", "\"a.pid\"", 2);
+  python("errorlog", "\"logs/e.log\"", 3);
+  const Settings settings = good({"app"});
+  EXPECT_EQ(settings.arbiter.pid_file, directory_ + "/srv/a.pid");
+  EXPECT_EQ(settings.arbiter.log.path, directory_ + "/srv/logs/e.log");
+  EXPECT_EQ(settings.pools[0].worker.error_log, directory_ + "/srv/logs/e.log");
+}
+
+}  // namespace
+}  // namespace corn::config

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arbiterd/config/schema.h"
+#include "fixture.h"
+
+namespace corn::config {
+namespace {
+
+using RefusalTest = ConfigTest;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+TEST_F(RefusalTest, WhatIsNotImplementedIsRefusedByNameWithTheReason) {
+  EXPECT_EQ(error({"--preload", "app"}),
+            "command line: --preload: refused: loading the application before forking is not "
+            "implemented in this version of Corn; each worker loads its own");
+  EXPECT_EQ(error({"--certfile", "x.pem", "app"}),
+            "command line: --certfile \"x.pem\": refused: TLS is not implemented in this version "
+            "of Corn; let a proxy such as nginx or HAProxy end it");
+  EXPECT_THAT(error({"--admin", ":9000", "app"}), StartsWith("command line: --admin \":9000\": "));
+  EXPECT_THAT(error({"--dbus", "session", "app"}), HasSubstr("D-Bus"));
+  EXPECT_THAT(error({"--proxy-protocol", "app"}), HasSubstr("PROXY protocol"));
+}
+
+TEST_F(RefusalTest, EveryRefusedOptionIsRefused) {
+  for (const Setting& setting : schema()) {
+    if (setting.support != Support::kRefused || setting.flags.empty()) continue;
+    Arguments arguments{std::string(long_flag(setting))};
+    if (setting.kind != Kind::kSwitch) arguments.emplace_back("7");
+    arguments.emplace_back("app");
+    // A flag may set what is the default anyway.
+    if (setting.name == "suppress_ragged_eofs") continue;
+    EXPECT_THAT(error(arguments), HasSubstr("refused: " + std::string(setting.reason)))
+        << setting.name;
+  }
+}
+
+TEST_F(RefusalTest, AskingForTheDefaultIsAskingForNothing) {
+  write("gunicorn.conf.py", "");
+  python("preload_app", "false", 1);
+  python("reload", "false", 2);
+  python("reload_engine", "\"auto\"", 3);
+  python("statsd_host", "null", 4);
+  python("proxy_protocol", "false", 5);
+  python("logconfig_dict", "{}", 6);
+  python("raw_paste_global_conf", "[]", 7);
+  python("http_protocols", "\"h1\"", 8);
+  python("cert_reqs", "0", 9);
+  python("ssl_version", "2", 10);
+  python("sendfile", "true", 11);
+  python("suppress_ragged_eofs", "true", 12);
+  python("dirty_workers", "0", 13);
+  python("keyfile", "\"\"", 14);
+  python("control_socket_mode", "384", 15);
+  python("do_handshake_on_connect", "false", 16);
+  EXPECT_EQ(pool({"--dbus", "off", "app"}).spec.workers, 1U);
+}
+
+TEST_F(RefusalTest, RefusedSettingsAreRefusedInEveryTable) {
+  write("corn.toml", "[arbiter]\ndbus = 'system'\n[pool.web]\npreload_app = true\n");
+  const std::string message = error({"app"});
+  EXPECT_THAT(message, HasSubstr("corn.toml:2: dbus = \"system\": refused: "));
+  EXPECT_THAT(message, HasSubstr("corn.toml:4: preload_app = true: refused: "));
+}
+
+TEST_F(RefusalTest, WhatHasNoEffectIsNoted) {
+  const Settings settings = good({"--worker-tmp-dir", "/dev/shm", "--http-parser", "auto", "app"});
+  EXPECT_THAT(settings.notes,
+              testing::ElementsAre("command line: worker_tmp_dir has no effect: heartbeats of "
+                                   "Corn's workers are in shared memory and need no file"));
+  EXPECT_THAT(error({"--http-parser", "slow", "app"}), HasSubstr("auto, fast or python is wanted"));
+}
+
+TEST_F(RefusalTest, InheritedStreamsAndADaemonExcludeEachOther) {
+  EXPECT_EQ(good({"-R", "app"}).pools.size(), 1U);
+  EXPECT_THAT(error({"-R", "-D", "app"}), HasSubstr("refused with daemon"));
+}
+
+}  // namespace
+}  // namespace corn::config

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sstream>
+
+#include "cornctl_fixture.h"
+
+namespace corn::ctl {
+namespace {
+
+class CommandLineTest : public CornctlTest {};
+
+TEST_F(CommandLineTest, MistakesAreStatus2WithASentence) {
+  environment_["CORN_CONTROL"] = "unix:/nonexistent";
+  const std::vector<std::vector<std::string>> mistakes = {
+      {},
+      {"frobnicate"},
+      {"status", "--colour"},
+      {"status", "a", "b"},
+      {"scale"},
+      {"scale", "two"},
+      {"scale", "+"},
+      {"scale", "+-2"},
+      {"scale", "99999999999"},
+      {"scale", "web", "2", "3"},
+      {"kill"},
+      {"kill", "abc"},
+      {"kill", "0"},
+      {"restart", "-5"},
+      {"config"},
+      {"config", "check"},
+      {"completion", "tcsh"},
+      {"--timeout", "soon", "status"},
+      {"--timeout", "0", "status"},
+      {"--control", "unix:/x", "-i", "y", "status"},
+      {"--control", "localhost:9000", "status"},
+      {"help", "frobnicate"}};
+  for (const std::vector<std::string>& arguments : mistakes) {
+    const Run run = cornctl(arguments);
+    std::string line;
+    for (const std::string& word : arguments) line += " " + word;
+    EXPECT_EQ(run.status, 2) << "cornctl" << line << ": " << run.err;
+    EXPECT_TRUE(run.err.starts_with("cornctl: ")) << line << ": " << run.err;
+    EXPECT_EQ(run.out, "") << line;
+  }
+}
+
+TEST_F(CommandLineTest, HelpOfEveryCommandFits80Columns) {
+  std::vector<std::vector<std::string>> helps = {{"--help"}, {"help"}, {"-h"}};
+  for (const char* command : {"status", "reload", "scale", "restart", "kill", "events",
+                              "reopen-logs", "shutdown", "config", "ls", "version", "completion"}) {
+    helps.push_back({"help", command});
+    helps.push_back({command, "--help"});
+  }
+  for (const std::vector<std::string>& arguments : helps) {
+    const Run run = cornctl(arguments);
+    EXPECT_EQ(run.status, 0) << run.err;
+    EXPECT_NE(run.out.find("Usage: cornctl"), std::string::npos) << run.out;
+    std::istringstream lines(run.out);
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80u) << line;
+  }
+}
+
+TEST_F(CommandLineTest, VersionNeedsNoArbiter) {
+  EXPECT_EQ(cornctl({"version"}).out, "cornctl " CORN_VERSION "\n");
+  EXPECT_EQ(cornctl({"version", "--json"}).out, "{\"version\":\"" CORN_VERSION "\"}\n");
+}
+
+TEST_F(CommandLineTest, CompletionScriptsAreValidAndKnowEveryCommand) {
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const Run run = cornctl({"completion", shell});
+    EXPECT_EQ(run.status, 0);
+    EXPECT_NE(run.out.find("reopen-logs"), std::string::npos);
+  }
+  const std::string script = "eval \"$(" CORN_BINARY_DIR
+                             "/bin/cornctl completion bash)\"; COMP_WORDS=(cornctl re); "
+                             "COMP_CWORD=1; _cornctl; echo \"${COMPREPLY[*]}\"";
+  const std::string command = "bash -c '" + script + "'";
+  const std::unique_ptr<FILE, int (*)(FILE*)> output(::popen(command.c_str(), "r"), ::pclose);
+  std::array<char, 256> line{};
+  ASSERT_NE(std::fgets(line.data(), line.size(), output.get()), nullptr);
+  EXPECT_EQ(std::string(line.data()), "reload restart reopen-logs\n");
+}
+
+}  // namespace
+}  // namespace corn::ctl
