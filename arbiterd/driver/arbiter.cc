@@ -18,8 +18,9 @@
 namespace corn::driver {
 namespace {
 
-// A controlling terminal's window can be resized, and then SIGWINCH means just that.
-bool has_controlling_terminal() {
+// With a terminal SIGWINCH means that its window was resized.
+bool is_at_terminal() {
+  if (::isatty(STDIN_FILENO) || ::isatty(STDOUT_FILENO) || ::isatty(STDERR_FILENO)) return true;
   return static_cast<bool>(base::UniqueFd(::open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY)));
 }
 
@@ -41,7 +42,7 @@ Arbiter::Arbiter(ArbiterOptions options)
       launch_(std::move(options.launch)),
       instance_(std::move(options.instance)),
       started_at_(std::chrono::system_clock::now()),
-      has_terminal_(has_controlling_terminal()),
+      has_terminal_(is_at_terminal()),
       notifier_(std::move(options.notifier)),
       daemon_(std::move(options.daemon)),
       timers_([this] { arm(); }),

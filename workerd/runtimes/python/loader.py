@@ -85,8 +85,8 @@ def import_module(name, expression):
             module = name[:-len(".py")].strip("./").replace("/", ".")
             raise Failure(f"cannot import module {name!r}: a module is named without its ending; "
                           f"did you mean '{module}:{expression}'?") from None
-        raise Failure(f"cannot import module {name!r}: no module named {error.name!r} in {os.getcwd()}, "
-                      "on sys.path or among the installed packages "
+        raise Failure(f"cannot import module {name!r}: {summary(error)}; looked in {os.getcwd()}, on "
+                      "sys.path and among the installed packages "
                       "(see --chdir, --pythonpath and --venv)") from None
     except SystemExit as error:
         raise Failure(with_traceback(
