@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "ctl/commands.h"
@@ -26,8 +27,6 @@ bool is_negative_number(const std::string& word) {
 struct CommandLine {
   CLI::App app{"", "cornctl"};
   Session session;
-  bool help = false;
-  std::vector<std::string> help_of;
 
   StatusArguments status;
   ReloadArguments reload;
@@ -40,7 +39,6 @@ struct CommandLine {
   ConfigCheckArguments config_check;
   CompletionArguments completion;
   DumpArguments dump;
-  std::vector<std::string> ignored;
 
   Task task;
 };
@@ -56,7 +54,7 @@ CLI::App& add_command(CLI::App& parent, const std::string& name, std::function<v
 void add_common_options(CommandLine& line) {
   CLI::App& app = line.app;
   app.set_help_flag();
-  app.add_flag("-h,--help", line.help);
+  app.require_subcommand(0, 1);  // words after the first command are its own, whatever they are
   app.add_flag("--json", line.session.json);
   app.add_option("--timeout", line.session.timeout)
       ->check(CLI::Range(0.001, 86400.0 * 365))
@@ -146,8 +144,8 @@ void add_later_commands(CommandLine& line) {
   for (const std::string name : {"top", "logs"}) {
     CLI::App& later =
         add_command(app, name, [&line, name] { line.task = [name] { return run_later(name); }; });
+    later.fallthrough(false);
     later.allow_extras();  // whatever their options will be
-    later.prefix_command();
   }
 }
 
@@ -162,53 +160,54 @@ Outcome print_help(const std::string& command) {
   return {};
 }
 
-tl::unexpected<Failure> usage(const CommandLine& line, std::string message) {
-  const std::vector<CLI::App*> chosen = line.app.get_subcommands();
-  const std::string command = chosen.empty() ? "" : chosen.front()->get_name();
-  const bool known = !command.empty() && !command_help(command).empty();
-  return fail(ExitCode::kUsage, std::move(message) + "\nTry 'cornctl help" +
-                                    (known ? " " + command : "") + "'.");
+// The first word that is a command with a help text, or nothing.
+std::string command_among(const std::vector<std::string>& words) {
+  const auto found = std::ranges::find_if(
+      words, [](const std::string& word) { return !command_help(word).empty(); });
+  return found == words.end() ? "" : *found;
+}
+
+// The command whose help is asked for, or nothing: help is wanted whatever else is wrong with the line.
+std::optional<std::string> help_asked(const std::vector<std::string>& words) {
+  if (!words.empty() && words.front() == "help") return words.size() == 1 ? "" : words[1];
+  if (std::ranges::find(words, "--help") == words.end() &&
+      std::ranges::find(words, "-h") == words.end()) {
+    return std::nullopt;
+  }
+  return command_among(words);
 }
 
 }  // namespace
 
 Expected<Task> read_command_line(const std::vector<std::string>& arguments) {
+  if (const auto command = help_asked(arguments)) {
+    return [command = *command] { return print_help(command); };
+  }
   const auto line = std::make_shared<CommandLine>();
   add_common_options(*line);
   add_commands(*line);
   add_later_commands(*line);
-  CLI::App& help = add_command(line->app, "help", [line = line.get()] {
-    line->task = [line] { return print_help(line->help_of.empty() ? "" : line->help_of.front()); };
-  });
-  help.add_option("COMMAND", line->help_of)->expected(0, 2);
-
-  // Help is wanted whatever else is wrong with the line.
-  if (std::ranges::any_of(arguments, [](const std::string& word) {
-        return word == "--help" || word == "-h";
-      })) {
-    const auto command = std::ranges::find_if(
-        arguments, [](const std::string& word) { return !command_help(word).empty(); });
-    return [command = command == arguments.end() ? std::string() : *command] {
-      return print_help(command);
-    };
-  }
-
   const bool scales = std::ranges::find(arguments, "scale") != arguments.end();
   std::vector<std::string> words(arguments.rbegin(), arguments.rend());  // as the parser wants them
   for (std::string& word : words) {
     if (scales && is_negative_number(word)) word.front() = kMinus;
   }
+  const auto usage = [&](const std::string& message) {
+    const std::string command = command_among(arguments);
+    return fail(ExitCode::kUsage, message + "\nTry 'cornctl help" +
+                                      (command.empty() ? "" : " " + command) + "'.");
+  };
   try {
     line->app.parse(words);
   } catch (const CLI::ExtrasError&) {
-    std::string extra = line->app.remaining(true).front();
-    return usage(*line, line->app.get_subcommands().empty()
-                            ? "there is no command or option '" + extra + "'"
-                            : "'" + extra + "' is not understood here");
+    const std::string extra = line->app.remaining(true).front();
+    return usage(line->app.get_subcommands().empty()
+                     ? "there is no command or option '" + extra + "'"
+                     : "'" + extra + "' is not understood here");
   } catch (const CLI::ParseError& error) {
-    return usage(*line, error.what());
+    return usage(error.what());
   }
-  if (!line->task) return usage(*line, "which command?");
+  if (!line->task) return usage("which command?");
   return [line] { return line->task(); };
 }
 

@@ -106,7 +106,7 @@ Options:
 )",
         "--quick"},
     CommandManual{
-        "config", "config show [POOL] [--changed] | config check FILE [--load]",
+        "config", "config show [POOL] | config check FILE",
         "show settings in force; check a file",
         R"(show [POOL]    every setting, its value, and where that came from
   --changed    only what is not a default

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // workerd: one worker process, started by arbiterd with a channel as descriptor 3 that says what
-// it is to do. This file connects the rooms and decides in which order a worker comes up and goes down.
+// it is to do. This file connects the rooms and decides in which order a worker comes up and goes
+// down.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -47,8 +48,8 @@ constexpr Milliseconds kQuitLimit{1000};
 constexpr Milliseconds kDrainMargin{500};
 // For exit handlers and threads of the application where graceful_timeout sets no limit.
 constexpr Milliseconds kExitLimit{30000};
-// How long a stack dump waits for the interpreter's lock, and an aborting worker for its last answers.
-// Together below the 250 ms that arbiterd leaves between SIGABRT and SIGKILL.
+// How long a stack dump waits for the interpreter's lock, and an aborting worker for its last
+// answers. Together below the 250 ms that arbiterd leaves between SIGABRT and SIGKILL.
 constexpr Milliseconds kDumpWait{100};
 constexpr Milliseconds kAbortWait{100};
 
@@ -147,8 +148,9 @@ class Control {
   }
 
   void overdue() {
-    base::log_warning("Worker does not end in time and is cut off (pid: {}); its requests and stacks:\n{}{}",
-                      ::getpid(), requests(), stacks());
+    base::log_warning(
+        "Worker does not end in time and is cut off (pid: {}); its requests and stacks:\n{}{}",
+        ::getpid(), requests(), stacks());
   }
 
   [[nodiscard]] std::string requests() const {
@@ -159,7 +161,7 @@ class Control {
   const base::WorkerConfig& config_;
   link::Link& link_;
   mutable std::mutex mutex_;
-  State state_ = State::kBooting;      // guarded by mutex_
+  State state_ = State::kBooting;     // guarded by mutex_
   server::Server* server_ = nullptr;  // guarded by mutex_
 };
 
@@ -168,8 +170,10 @@ base::LogOptions log_options(const base::WorkerConfig& config) {
   options.path = config.error_log;
   options.format = config.log_json ? base::LogFormat::kJson : base::LogFormat::kText;
   constexpr std::pair<std::string_view, base::LogLevel> kLevels[] = {
-      {"debug", base::LogLevel::kDebug},     {"info", base::LogLevel::kInfo},
-      {"warning", base::LogLevel::kWarning}, {"error", base::LogLevel::kError},
+      {"debug", base::LogLevel::kDebug},
+      {"info", base::LogLevel::kInfo},
+      {"warning", base::LogLevel::kWarning},
+      {"error", base::LogLevel::kError},
       {"critical", base::LogLevel::kCritical}};
   for (const auto& [name, level] : kLevels) {
     if (name == config.log_level) options.level = level;
@@ -183,11 +187,13 @@ void tell(link::Link& link, base::Message message) {
   }
 }
 
-// Says why the worker can't be had. Its log gets all of it, but not in a check, whose result arbiterd prints.
+// Says why the worker can't be had. Its log gets all of it, but not in a check, whose result
+// arbiterd prints.
 int boot_failed(link::Link& link, const base::WorkerConfig& config, const app::LoadError& error) {
   const bool application = error.kind == base::BootFailure::kApplication;
   if (config.role == base::WorkerRole::kServe) {
-    base::log_error("{}: {}", application ? "The application cannot be loaded" : "Worker cannot boot",
+    base::log_error("{}: {}",
+                    application ? "The application cannot be loaded" : "Worker cannot boot",
                     error.text);
   }
   tell(link, base::BootFailed{error.kind, base::shorten_middle(error.text)});
@@ -207,7 +213,8 @@ tl::expected<std::unique_ptr<app::Application>, app::LoadError> load_application
       // What an application installs while it loads must not make the worker deaf.
       if (const int taken = link::reclaim_signal_handlers(); taken > 0) {
         base::log_warning(
-            "The application installed {} signal handler(s) while it was loaded that a worker needs for "
+            "The application installed {} signal handler(s) while it was loaded that a worker "
+            "needs for "
             "itself; they are not used (atexit runs code at a worker's end)",
             taken);
       }
@@ -215,7 +222,8 @@ tl::expected<std::unique_ptr<app::Application>, app::LoadError> load_application
     }
     case base::WorkerClass::kGevent:
     case base::WorkerClass::kAsgi:
-    case base::WorkerClass::kNative: break;
+    case base::WorkerClass::kNative:
+      break;
   }
   return tl::unexpected(worker_error("this worker class is not available; use sync or gthread"));
 }
@@ -270,9 +278,12 @@ int evaluate_configuration(const base::WorkerConfig& config, link::Link& link) {
 
 std::string title_of(const base::WorkerConfig& config) {
   switch (config.role) {
-    case base::WorkerRole::kServe: return "corn: worker [" + config.instance + "]";
-    case base::WorkerRole::kCheck: return "corn: check [" + config.instance + "]";
-    case base::WorkerRole::kConfigHost: return "corn: config [" + config.config_file + "]";
+    case base::WorkerRole::kServe:
+      return "corn: worker [" + config.instance + "]";
+    case base::WorkerRole::kCheck:
+      return "corn: check [" + config.instance + "]";
+    case base::WorkerRole::kConfigHost:
+      return "corn: config [" + config.config_file + "]";
   }
   return "corn: worker";
 }
@@ -307,9 +318,15 @@ int run(const base::WorkerConfig& config, link::Link& link) {
 
   int status = 0;
   switch (config.role) {
-    case base::WorkerRole::kServe: status = serve(config, link, control); break;
-    case base::WorkerRole::kCheck: status = check(config, link); break;
-    case base::WorkerRole::kConfigHost: status = evaluate_configuration(config, link); break;
+    case base::WorkerRole::kServe:
+      status = serve(config, link, control);
+      break;
+    case base::WorkerRole::kCheck:
+      status = check(config, link);
+      break;
+    case base::WorkerRole::kConfigHost:
+      status = evaluate_configuration(config, link);
+      break;
   }
   control.end_serving(status);
   return status;
@@ -327,7 +344,8 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (argc > 1 || !is_channel(base::kChannelFd)) {
-    std::fputs("workerd is started by arbiterd, not by hand: run 'arbiterd module:callable'\n", stderr);
+    std::fputs("workerd is started by arbiterd, not by hand: run 'arbiterd module:callable'\n",
+               stderr);
     return kExitUsage;
   }
   auto link = link::Link::open(base::UniqueFd(base::kChannelFd));

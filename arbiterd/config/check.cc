@@ -202,6 +202,7 @@ std::optional<Value> as_list(const RawValue& raw, bool split_at_commas) {
   return Value(std::move(list));
 }
 
+// Sorted, because the order of a table's entries means nothing and not every source keeps it.
 std::optional<Value> as_dictionary(const RawValue& raw) {
   if (const auto* table = std::get_if<RawValue::Table>(&raw.content)) {
     List list;
@@ -212,6 +213,7 @@ std::optional<Value> as_dictionary(const RawValue& raw) {
       }
       list.push_back(name + "=" + *text);
     }
+    std::sort(list.begin(), list.end());
     return Value(std::move(list));
   }
   std::optional<Value> entries = as_list(raw, true);

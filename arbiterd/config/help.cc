@@ -15,11 +15,11 @@ constexpr std::string_view kIntroduction =
     R"(Usage: arbiterd [OPTIONS] [APP]
 
 Serves the Python (WSGI) application APP, MODULE:CALLABLE, with worker processes
-that it starts, watches, replaces and reloads. Settings come, weakest first, from
-defaults, the configuration file, CORN_CMD_ARGS (else GUNICORN_CMD_ARGS), and
-these options, which carry gunicorn's names. Defaults stand in [brackets]. In a
-file a setting has its option's name with '_' for '-'; where it has another, that
-is told as (name).
+that it starts, watches, replaces and reloads. Settings come, weakest first,
+from defaults, the configuration file, CORN_CMD_ARGS (else GUNICORN_CMD_ARGS),
+and these options, which carry gunicorn's names. Defaults stand in [brackets].
+In a file a setting has its option's name with '_' for '-'; where it has another
+name, that one is told in (parentheses).
 )";
 
 constexpr std::string_view kExamples =
@@ -30,9 +30,10 @@ Examples:
   arbiterd -c corn.toml --check-config
 
 Signals: TERM ends gracefully, INT and QUIT at once, HUP reloads, TTIN and TTOU
-add and remove a worker, USR1 reopens log files. `cornctl` does the same and shows
-what goes on. Exit status: 0 done, 1 cannot bind or write, 2 wrong settings, 3 no
-worker starts, 4 the application cannot be loaded. All of it: docs/SETTINGS.md.
+add and remove a worker, USR1 reopens log files. `cornctl` does the same and
+shows what goes on. Exit status: 0 done, 1 cannot bind or write, 2 wrong
+settings, 3 no worker starts, 4 the application cannot be loaded. All of it:
+docs/SETTINGS.md.
 )";
 
 std::string left_side(const Setting& setting) {

@@ -168,7 +168,7 @@ std::vector<Setting> proxies() {
       {.name = "secure_scheme_headers",
        .kind = Kind::kDictionary,
        .group = Group::kProxies,
-       .default_text = "X-FORWARDED-PROTOCOL=ssl,X-FORWARDED-PROTO=https,X-FORWARDED-SSL=on",
+       .default_text = "X-FORWARDED-PROTO=https,X-FORWARDED-PROTOCOL=ssl,X-FORWARDED-SSL=on",
        .wanted = "a table of header names and the values that mean https",
        .help = "Headers, and the value of each, by which those proxies tell that the client came "
                "over https.",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Bottle application with state: one worker holds the count, its threads share it under a lock."""
+"""A Bottle application with state: one worker holds the count, its threads share a lock."""
 import atexit
 import os
 import threading
@@ -11,7 +11,7 @@ STATE_FILE = os.environ.get("STATE_FILE", "state.txt")
 PAGE = """<!doctype html>
 <title>Counter</title>
 <button onclick="fetch('/getvalue').then(answer => answer.json())
-                                   .then(answer => this.textContent = 'Value: ' + answer.value)">Click me</button>
+                 .then(answer => this.textContent = 'Value: ' + answer.value)">Click me</button>
 """
 
 

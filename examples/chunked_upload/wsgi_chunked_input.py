@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes what is uploaded to a file (UPLOAD_FILE, "upload.bin").
 
-A chunked upload states no length. wsgi.input ends where the body ends (environ["wsgi.input_terminated"]), so it can
-be read to its end in any case.
+A chunked upload states no length. wsgi.input ends where the body ends
+(environ["wsgi.input_terminated"]), so it can be read to its end in any case.
 """
 import os
 import shutil

@@ -12,7 +12,8 @@ def application(environ, start_response):
     asked = parse_range_header(environ.get("HTTP_RANGE"))
     part = asked.range_for_length(size) if asked else (0, size)
     if part is None:
-        start_response("416 Range Not Satisfiable", [("Content-Range", f"bytes */{size}"), ("Content-Length", "0")])
+        start_response("416 Range Not Satisfiable", [("Content-Range", f"bytes */{size}"),
+                                                     ("Content-Length", "0")])
         return []
     start, end = part
     headers = [("Content-Type", "application/octet-stream"), ("Accept-Ranges", "bytes"),

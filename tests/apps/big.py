@@ -17,7 +17,8 @@ def pattern(size):
 
 def application(environ, start_response):
     size = int(parse_qs(environ["QUERY_STRING"]).get("size", [10 << 20])[-1])
-    start_response("200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", str(size))])
+    start_response("200 OK", [("Content-Type", "application/octet-stream"),
+                              ("Content-Length", str(size))])
     body = pattern(size)
     if environ["PATH_INFO"] == "/file":
         file = tempfile.TemporaryFile()

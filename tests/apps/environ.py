@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers with the environ as JSON; what is no JSON value is shown as its type's name. And with the process."""
+"""Answers with the environ as JSON, other values by their type; and with the process."""
 import json
 import os
 import sys
@@ -13,5 +13,6 @@ def application(environ, start_response):
                         "executable": sys.executable, "prefix": sys.prefix, "path": sys.path,
                         "argv": sys.argv, "environ": dict(os.environ)}
     body = json.dumps(shown, indent=1, sort_keys=True).encode() + b"\n"
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    start_response("200 OK", [("Content-Type", "application/json"),
+                              ("Content-Length", str(len(body)))])
     return [body]

@@ -37,7 +37,8 @@ def stream_for_ever():
     sleep_for_ever()
 
 
-WAYS = {"/sleep": sleep_for_ever, "/loop": loop_for_ever, "/lock": lock_for_ever, "/c": match_for_ever}
+WAYS = {"/sleep": sleep_for_ever, "/loop": loop_for_ever, "/lock": lock_for_ever,
+        "/c": match_for_ever}
 
 
 def application(environ, start_response):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traces of a worker's life in the file LIFECYCLE_LOG: "import PID", "request PID PATH", "exit PID".
+"""Traces of a worker's life in file LIFECYCLE_LOG: "import PID", "request PID PATH", "exit PID".
 
     /child     starts a program that sleeps; answers with its pid
     /thread    starts a thread that never ends
@@ -34,7 +34,8 @@ def application(environ, start_response):
         children.append(subprocess.Popen(["sleep", "1000"]))
         answer = str(children[-1].pid)
     elif path == "/forked":
-        children.append(multiprocessing.get_context("fork").Process(target=time.sleep, args=(1000,), daemon=True))
+        fork = multiprocessing.get_context("fork")
+        children.append(fork.Process(target=time.sleep, args=(1000,), daemon=True))
         children[-1].start()
         answer = str(children[-1].pid)
     elif path == "/thread":

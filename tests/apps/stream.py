@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers made while they are sent. Query: n blocks (10), of size bytes (100), pause seconds apart (0).
+"""Answers made while they are sent: n blocks (10) of size bytes (100), pause seconds apart (0).
 
     /          without a length
     /length    with Content-Length

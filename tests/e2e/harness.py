@@ -108,9 +108,9 @@ class Response:
         self.status, self.headers, self.body = status, headers, body
 
 
-def get(port, path="/", method="GET", body=None, headers=None, timeout=PATIENCE):
+def get(port, path="/", method="GET", body=None, headers=None, host="127.0.0.1"):
     """One request on a connection of its own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    connection = http.client.HTTPConnection(host, port, timeout=PATIENCE)
     try:
         connection.request(method, path, body=body, headers=headers or {})
         answer = connection.getresponse()
@@ -255,7 +255,7 @@ class Arbiter:
 
     @property
     def port(self):
-        return int(self.wait_for_log(r"Listening at: http://\S+:(\d+) \(\d+\)").group(1))
+        return int(self.wait_for_log(r"Listening at: http://127\.0\.0\.1:(\d+)").group(1))
 
     # ---- what it is ----
 

@@ -96,10 +96,10 @@ def test_threads_that_do_not_hang_are_not_ended(site):
 
 
 def test_an_idle_worker_is_never_taken_for_a_hanging_one(site):
-    arbiter = site.start("-w", "2", "--timeout", "1", "wsgi_test:application")
+    arbiter = site.start("-w", "2", "--timeout", "3", "wsgi_test:application")
     before = arbiter.workers()
-    deadline = time.monotonic() + 4
-    wait_until(lambda: time.monotonic() > deadline, "four times the limit to pass")
+    deadline = time.monotonic() + 7
+    wait_until(lambda: time.monotonic() > deadline, "twice the limit to pass")
     assert arbiter.workers() == before and arbiter.exits() == []
 
 

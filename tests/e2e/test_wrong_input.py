@@ -80,7 +80,7 @@ def test_address_of_another_machine(site):
 
 def test_missing_application_module(site):
     said = refused(site, APPLICATION, "--bind", "127.0.0.1:0", "no_such_module:application")
-    assert "no_such_module" in said and "ModuleNotFoundError" in said
+    assert "no_such_module" in said and "--chdir" in said, "where it was looked for, and the remedy"
 
 
 def test_missing_callable(site):
@@ -212,7 +212,7 @@ def test_paths_that_cannot_be_written(site, option):
 
 
 def test_a_missing_workerd(site):
-    said = refused(site, SETTINGS, "--workerd", "/nonexistent/workerd",
+    said = refused(site, 1, "--workerd", "/nonexistent/workerd",
                    "--bind", "127.0.0.1:0", "wsgi_test:application")
     assert "/nonexistent/workerd" in said
 

@@ -29,6 +29,7 @@ using Words = std::deque<std::string>;
 
 constexpr std::string_view kSeparator = "----";
 constexpr pid_t kFirstPid = 1000;  // worker w7 has pid 1007
+constexpr int kMostTurns = 10000;  // of one `advance`
 
 Words split(const std::string& line) {
   std::istringstream stream(line);
@@ -340,8 +341,10 @@ class Interpreter {
     const TimePoint until = now_ + to_duration(take_first(words));
     const std::string earlier = std::exchange(output_, {});
     std::string all = earlier;
+    int turns = 0;
     for (auto due = supervisor_.next_deadline(); due && *due <= until;
          due = supervisor_.next_deadline()) {
+      if (++turns > kMostTurns) throw std::runtime_error("deadlines without end");
       now_ = std::max(now_, *due);
       output_.clear();
       feed(core::DeadlineReached{});

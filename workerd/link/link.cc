@@ -11,13 +11,13 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <limits>
 #include <system_error>
 #include <type_traits>
 #include <utility>
 #include <variant>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "workerd/link/signals.h"
 
@@ -35,8 +35,8 @@ constexpr int kSendWaitMilliseconds = 1000;
 
 TimePoint now() { return base::MonotonicClock().now(); }
 
-// Of the link's thread: application signals (SIGALRM, SIGPROF, SIGCHLD, ...) are the application's threads'
-// business. Faults stay: a blocked one kills without a word.
+// Of the link's thread: application signals (SIGALRM, SIGPROF, SIGCHLD, ...) are the application's
+// threads' business. Faults stay: a blocked one kills without a word.
 void block_foreign_signals() {
   sigset_t set;
   sigfillset(&set);
@@ -172,10 +172,8 @@ void Link::run() {
       const auto interest = static_cast<short>(queue_.empty() ? POLLIN : POLLIN | POLLOUT);
       entries[1] = {channel_.descriptor(), interest, 0};
     }
-    if (::poll(entries.data(), entries.size(), poll_timeout(now())) < 0 && errno != EINTR) {
-      base::log_critical("The link to arbiterd is lost: poll: {}", std::strerror(errno));
-      lose_channel();
-    }
+    const int ready = ::poll(entries.data(), entries.size(), poll_timeout(now()));
+    CORN_CHECK(ready >= 0 || errno == EINTR);
     if (entries[0].revents != 0) {
       std::uint64_t count = 0;
       [[maybe_unused]] const ssize_t n = ::read(wake_fd_, &count, sizeof count);
@@ -225,7 +223,8 @@ void Link::obey(const base::Message& message) {
         } else if constexpr (std::is_same_v<T, base::Unsupported>) {
           sent = answer_unsupported(value);
         } else {
-          // A message for another time or another peer; the newer side learns that it is not understood.
+          // A message for another time or another peer; the newer side learns that it is not
+          // understood.
           sent = send(base::Unsupported{static_cast<std::uint16_t>(message.index()),
                                         base::kMessageVersion});
         }
@@ -234,8 +233,9 @@ void Link::obey(const base::Message& message) {
       message);
 }
 
-// What stands in for a message this side doesn't know, or what arbiterd says about one of ours. Only the
-// first is answered, and a foreign Unsupported never, so that two versions don't answer each other for ever.
+// What stands in for a message this side doesn't know, or what arbiterd says about one of ours.
+// Only the first is answered, and a foreign Unsupported never, so that two versions don't answer
+// each other for ever.
 base::Status Link::answer_unsupported(const base::Unsupported& message) {
   const bool known_type = message.type < std::variant_size_v<base::Message>;
   if (known_type && message.version == base::kMessageVersion) {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The worker's side of its channel to arbiterd.
 //
-// A thread of its own, asleep unless something comes, waits for messages, signals and two deadlines. It
-// shares nothing with the application but the process, so that a worker whose every other thread hangs, with
-// the interpreter's lock held or inside the kernel, still answers, shows its stacks, and ends when told.
+// A thread of its own, asleep unless something comes, waits for messages, signals and two
+// deadlines. It shares nothing with the application but the process, so that a worker whose every
+// other thread hangs, with the interpreter's lock held or inside the kernel, still answers, shows
+// its stacks, and ends when told.
 //
 //   message or signal            what happens
 //   Drain, SIGTERM               callbacks.drain(grace, empty_backlog)
@@ -32,19 +33,21 @@
 
 namespace corn::link {
 
-// Called on the link's thread, one at a time; all must be set and must not wait for the application.
+// Called on the link's thread, one at a time; all must be set and must not wait for the
+// application.
 struct Callbacks {
   std::function<void(base::Milliseconds grace, bool empty_backlog)> drain;
   std::function<void()> quit;
   std::function<void()> reopen_logs;
   std::function<std::string()> dump;  // stacks of every thread and the requests in flight
   std::function<void()> abort;        // last words; the process dies when it returns
-  std::function<void()> overdue;      // the time given to exit_by() is over; the process ends when it returns
+  std::function<void()> overdue;      // exit_by()'s time is over; the process ends when it returns
 };
 
 class Link {
  public:
-  // Takes the channel, and this process's signals (see signals.h). Main thread, before other threads.
+  // Takes the channel, and this process's signals (see signals.h). Main thread, before other
+  // threads.
   static base::Result<std::unique_ptr<Link>> open(base::UniqueFd channel);
 
   ~Link();  // stop()
@@ -54,17 +57,18 @@ class Link {
   // Waits for the first message, which must be Configure. Before start().
   base::Result<base::WorkerConfig> receive_configuration();
 
-  // Starts the thread. `graceful_timeout` is what SIGTERM and being orphaned give to requests in flight;
-  // an `orphan_timeout` of zero means to serve on for ever.
+  // Starts the thread. `graceful_timeout` is what SIGTERM and being orphaned give to requests in
+  // flight; an `orphan_timeout` of zero means to serve on for ever.
   base::Status start(Callbacks callbacks, base::Milliseconds graceful_timeout,
                      base::Milliseconds orphan_timeout);
 
-  // Stops the thread, having sent what waits to be sent if arbiterd takes it within a second. No callback
-  // runs afterwards; the handlers of signals stay, and what comes is not obeyed. Not from a callback.
+  // Stops the thread, having sent what waits to be sent if arbiterd takes it within a second. No
+  // callback runs afterwards; the handlers of signals stay, and what comes is not obeyed. Not from
+  // a callback.
   void stop();
 
-  // Sends, or keeps in a queue until the channel takes it: a message is lost only with the channel itself.
-  // Any thread; before start() it waits for a full channel instead.
+  // Sends, or keeps in a queue until the channel takes it: a message is lost only with the channel
+  // itself. Any thread; before start() it waits for a full channel instead.
   base::Status send(base::Message message);
 
   // From now on the process must end within `limit`: then it is ended with `status`, whatever

@@ -23,8 +23,8 @@ static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 
 std::uint32_t bit(int signal_number) { return 1U << static_cast<unsigned>(signal_number); }
 
-// What was there for SIGABRT before it was reclaimed: faulthandler, which shows the stack of a thread that
-// calls abort(3). Set before the flag is, taken once.
+// What was there for SIGABRT before it was reclaimed: faulthandler, which shows the stack of a
+// thread that calls abort(3). Set before the flag is, taken once.
 struct sigaction crash_action {};
 std::atomic<bool> has_crash_action{false};
 
@@ -32,8 +32,8 @@ std::atomic<bool> has_crash_action{false};
 void handle(int signal_number, siginfo_t* info, void* /*context*/) {
   const int saved_errno = errno;
   if (::getpid() != owner.load(std::memory_order_relaxed)) {
-    // A child of the application that was made without fork handlers. The eventfd is its parent's too:
-    // it must not be written.
+    // A child of the application that was made without fork handlers. The eventfd is its parent's
+    // too: it must not be written.
     std::signal(signal_number, SIG_DFL);
     ::raise(signal_number);
   } else if (signal_number == SIGABRT && info->si_code == SI_TKILL) {
@@ -54,8 +54,8 @@ void handle(int signal_number, siginfo_t* info, void* /*context*/) {
 
 bool handled_here(int signal_number) {
   struct sigaction current {};
-  return ::sigaction(signal_number, nullptr, &current) == 0 && (current.sa_flags & SA_SIGINFO) != 0 &&
-         current.sa_sigaction == &handle;
+  return ::sigaction(signal_number, nullptr, &current) == 0 &&
+         (current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == &handle;
 }
 
 bool install(int signal_number) {

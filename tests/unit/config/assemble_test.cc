@@ -45,7 +45,7 @@ TEST_F(AssembleTest, DefaultsAreGunicorns) {
   EXPECT_THAT(pool.worker.forwarder_headers, ElementsAre("SCRIPT_NAME", "PATH_INFO"));
   EXPECT_THAT(
       pool.worker.secure_scheme_headers,
-      ElementsAre("X-FORWARDED-PROTOCOL=ssl", "X-FORWARDED-PROTO=https", "X-FORWARDED-SSL=on"));
+      ElementsAre("X-FORWARDED-PROTO=https", "X-FORWARDED-PROTOCOL=ssl", "X-FORWARDED-SSL=on"));
   EXPECT_EQ(pool.worker.working_directory, directory_);
   EXPECT_EQ(settings.arbiter.name, "");
   EXPECT_EQ(settings.arbiter.default_proc_name, "shop:app");

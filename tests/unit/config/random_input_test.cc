@@ -84,7 +84,7 @@ class RandomInputTest : public ConfigTest {
 };
 
 TEST_F(RandomInputTest, CommandLinesAreAnswered) {
-  constexpr int kRuns = 3000;
+  constexpr int kRuns = 1000;
   for (int i = 0; i < kRuns; ++i) {
     const Arguments line = arguments();
     SCOPED_TRACE(testing::PrintToString(line));
@@ -93,7 +93,7 @@ TEST_F(RandomInputTest, CommandLinesAreAnswered) {
 }
 
 TEST_F(RandomInputTest, VariablesAreAnswered) {
-  constexpr int kRuns = 500;
+  constexpr int kRuns = 300;
   for (int i = 0; i < kRuns; ++i) {
     environment_ = {{"CORN_CMD_ARGS", flag() + " " + bytes(30)},
                     {"PORT", value()},
@@ -104,7 +104,7 @@ TEST_F(RandomInputTest, VariablesAreAnswered) {
 }
 
 TEST_F(RandomInputTest, FilesAreAnswered) {
-  constexpr int kRuns = 2000;
+  constexpr int kRuns = 700;
   for (int i = 0; i < kRuns; ++i) {
     const std::string content = toml();
     SCOPED_TRACE(content);
@@ -115,7 +115,7 @@ TEST_F(RandomInputTest, FilesAreAnswered) {
 
 TEST_F(RandomInputTest, PythonValuesAreAnswered) {
   write("gunicorn.conf.py", "");
-  constexpr int kRuns = 2000;
+  constexpr int kRuns = 700;
   for (int i = 0; i < kRuns; ++i) {
     python_ = base::ConfigValues{};
     for (std::size_t n = below(5); n > 0; --n) {

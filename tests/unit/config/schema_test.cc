@@ -66,7 +66,7 @@ TEST(Schema, EverySettingIsComplete) {
     } else {
       EXPECT_FALSE(setting.reason.empty());
     }
-    if (setting.kind == Kind::kChoice) EXPECT_FALSE(setting.choices.empty());
+    EXPECT_EQ(setting.choices.empty(), setting.kind != Kind::kChoice);
     default_value(setting);  // aborts when a default doesn't fit its own setting
   }
 }

@@ -34,7 +34,7 @@ TEST_F(CommandLineTest, MistakesAreStatus2WithASentence) {
       {"--control", "localhost:9000", "status"},
       {"help", "frobnicate"}};
   for (const std::vector<std::string>& arguments : mistakes) {
-    const Run run = cornctl(arguments);
+    const Ended run = cornctl(arguments);
     std::string line;
     for (const std::string& word : arguments) line += " " + word;
     EXPECT_EQ(run.status, 2) << "cornctl" << line << ": " << run.err;
@@ -51,7 +51,7 @@ TEST_F(CommandLineTest, HelpOfEveryCommandFits80Columns) {
     helps.push_back({command, "--help"});
   }
   for (const std::vector<std::string>& arguments : helps) {
-    const Run run = cornctl(arguments);
+    const Ended run = cornctl(arguments);
     EXPECT_EQ(run.status, 0) << run.err;
     EXPECT_NE(run.out.find("Usage: cornctl"), std::string::npos) << run.out;
     std::istringstream lines(run.out);
@@ -66,7 +66,7 @@ TEST_F(CommandLineTest, VersionNeedsNoArbiter) {
 
 TEST_F(CommandLineTest, CompletionScriptsAreValidAndKnowEveryCommand) {
   for (const char* shell : {"bash", "zsh", "fish"}) {
-    const Run run = cornctl({"completion", shell});
+    const Ended run = cornctl({"completion", shell});
     EXPECT_EQ(run.status, 0);
     EXPECT_NE(run.out.find("reopen-logs"), std::string::npos);
   }

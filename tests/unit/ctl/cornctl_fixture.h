@@ -21,7 +21,7 @@
 
 namespace corn::ctl {
 
-struct Run {
+struct Ended {
   int status = -1;  // exit status; -1: ended by a signal
   std::string out;
   std::string err;
@@ -54,7 +54,7 @@ class CornctlTest : public ::testing::Test {
 
   // The program's own runtime directory is the test's alone only if it is named: /run/corn may hold
   // instances of this machine. So tests that name no address say so.
-  [[nodiscard]] Run cornctl(std::vector<std::string> arguments) const {
+  [[nodiscard]] Ended cornctl(std::vector<std::string> arguments) const {
     std::array<base::UniqueFd, 4> ends;
     std::array<int, 2> out{};
     std::array<int, 2> err{};
@@ -78,7 +78,7 @@ class CornctlTest : public ::testing::Test {
     }
     ends[1].reset();
     ends[3].reset();
-    Run run;
+    Ended run;
     read_both(ends[0], ends[2], run);
     int status = 0;
     ::waitpid(child, &status, 0);
@@ -99,7 +99,7 @@ class CornctlTest : public ::testing::Test {
     return result;
   }
 
-  static void read_both(const base::UniqueFd& out, const base::UniqueFd& err, Run& run) {
+  static void read_both(const base::UniqueFd& out, const base::UniqueFd& err, Ended& run) {
     std::array<pollfd, 2> watched{{{out.get(), POLLIN, 0}, {err.get(), POLLIN, 0}}};
     std::array<std::string*, 2> texts{&run.out, &run.err};
     for (int open = 2; open > 0;) {

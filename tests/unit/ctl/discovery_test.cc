@@ -33,7 +33,7 @@ TEST_F(DiscoveryTest, TakesTheOnlyInstance) {
 
 TEST_F(DiscoveryTest, NoneRunningIsStatus3AndSaysWhereItLooked) {
   if (!alone()) GTEST_SKIP() << "other instances run on this machine";
-  const Run run = cornctl({"status"});
+  const Ended run = cornctl({"status"});
   EXPECT_EQ(run.status, 3);
   EXPECT_NE(run.err.find("no arbiter is running (looked in " + runtime()), std::string::npos)
       << run.err;
@@ -42,13 +42,13 @@ TEST_F(DiscoveryTest, NoneRunningIsStatus3AndSaysWhereItLooked) {
 TEST_F(DiscoveryTest, SeveralAreListedAndOneAskedFor) {
   start("one");
   start("two");
-  const Run run = cornctl({"status"});
+  const Ended run = cornctl({"status"});
   EXPECT_EQ(run.status, 2);
   EXPECT_NE(run.err.find("name one with -i NAME"), std::string::npos) << run.err;
   EXPECT_NE(run.err.find("\n  one\n"), std::string::npos) << run.err;
   EXPECT_EQ(cornctl({"-i", "two", "status"}).status, 0);
   EXPECT_EQ(cornctl({"status", "--instance", "one"}).status, 0);
-  const Run unknown = cornctl({"-i", "three", "status"});
+  const Ended unknown = cornctl({"-i", "three", "status"});
   EXPECT_EQ(unknown.status, 3);
   EXPECT_NE(unknown.err.find("no instance 'three' is running; these are:"), std::string::npos);
 }
@@ -81,7 +81,7 @@ TEST_F(DiscoveryTest, SocketThatWasLeftBehindIsNoInstance) {
   if (alone()) {
     EXPECT_EQ(cornctl({"status"}).status, 0);
   }
-  const Run run = cornctl({"--control", address("dead"), "status"});
+  const Ended run = cornctl({"--control", address("dead"), "status"});
   EXPECT_EQ(run.status, 3);
   EXPECT_NE(run.err.find("its socket was left behind"), std::string::npos) << run.err;
 }
@@ -89,12 +89,12 @@ TEST_F(DiscoveryTest, SocketThatWasLeftBehindIsNoInstance) {
 TEST_F(DiscoveryTest, ListShowsEachInstance) {
   start("one");
   start("two");
-  const Run run = cornctl({"ls"});
+  const Ended run = cornctl({"ls"});
   EXPECT_EQ(run.status, 0);
   EXPECT_NE(run.out.find("INSTANCE"), std::string::npos) << run.out;
   EXPECT_NE(run.out.find("\none "), std::string::npos) << run.out;
   EXPECT_NE(run.out.find("\ntwo "), std::string::npos) << run.out;
-  const Run json = cornctl({"ls", "--json"});
+  const Ended json = cornctl({"ls", "--json"});
   EXPECT_EQ(json.status, 0);
   EXPECT_NE(json.out.find("\"instance\":\"one\""), std::string::npos) << json.out;
   EXPECT_NE(json.out.find("\"state\":\"SERVING\""), std::string::npos) << json.out;

@@ -68,7 +68,7 @@ class OutputTest : public CornctlTest {
 };
 
 TEST_F(OutputTest, StatusIsATable) {
-  const Run run = cornctl({"status"});
+  const Ended run = cornctl({"status"});
   EXPECT_EQ(run.status, 0) << run.err;
   EXPECT_EQ(run.out,
             R"(hello  SERVING  pid 100  up 1d02h  2 reloads  corn 0.1.0
@@ -102,14 +102,14 @@ TEST_F(OutputTest, StatusFits80ColumnsWhateverIsInIt) {
     worker.rss_bytes = 999ULL << 30U;
     worker.last_event = std::string(200, 'e') + "\nmore";
   });
-  const Run run = cornctl({"status"});
+  const Ended run = cornctl({"status"});
   EXPECT_EQ(run.status, 0) << run.err;
   expect_80_columns(run.out);
 }
 
 TEST_F(OutputTest, ForeignTextCannotSteerTheTerminal) {
   door_.run([this] { door_.status.pools[0].workers[0].last_event = "\033]0;owned\a"; });
-  const Run run = cornctl({"status"});
+  const Ended run = cornctl({"status"});
   EXPECT_EQ(run.out.find('\033'), std::string::npos);
   EXPECT_NE(run.out.find("\\x1b]0;owned\\x07"), std::string::npos);
 }
@@ -117,7 +117,7 @@ TEST_F(OutputTest, ForeignTextCannotSteerTheTerminal) {
 TEST_F(OutputTest, StatusAsJsonHasTheNamesScriptsRelyOn) {
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{"--json", "status"}, {"status", "--json"}}) {
-    const Run run = cornctl(arguments);
+    const Ended run = cornctl(arguments);
     EXPECT_EQ(run.status, 0);
     expect_json(run.out, R"(
 assert len(l) == 1
@@ -139,7 +139,7 @@ assert p['workers'][0]['inFlight'] == 0 and p['mixed'] is False
 }
 
 TEST_F(OutputTest, StatusOfAnUnknownPoolFails) {
-  const Run run = cornctl({"status", "nope"});
+  const Ended run = cornctl({"status", "nope"});
   EXPECT_EQ(run.status, 1);
   EXPECT_EQ(run.out, "");
   EXPECT_EQ(run.err,
@@ -153,11 +153,11 @@ TEST_F(OutputTest, ReloadShowsProgressBesideTheResult) {
       callbacks.done({ReplyCode::kDone, "reloaded: generation 4", 0, 0});
     };
   });
-  const Run run = cornctl({"reload"});
+  const Ended run = cornctl({"reload"});
   EXPECT_EQ(run.status, 0);
   EXPECT_EQ(run.out, "reloaded: generation 4\n");
   EXPECT_EQ(run.err, "1 of 2 new workers ready\n");
-  const Run json = cornctl({"reload", "--json"});
+  const Ended json = cornctl({"reload", "--json"});
   expect_json(json.out, "assert [x['state'] for x in l] == ['RUNNING', 'SUCCEEDED']");
 }
 
@@ -166,7 +166,7 @@ TEST_F(OutputTest, FailedReloadPrintsTheWholeTraceback) {
   for (int i = 0; i < 500; ++i) traceback += "  File \"app.py\", line 1, in <module>\n";
   traceback += "ModuleNotFoundError: No module named 'nope'";
   reply_with({ReplyCode::kFailedPrecondition, traceback, 0, 0});
-  const Run run = cornctl({"reload"});
+  const Ended run = cornctl({"reload"});
   EXPECT_EQ(run.status, 1);
   EXPECT_EQ(run.out, "");
   EXPECT_EQ(run.err, "cornctl: " + traceback + "\n");
@@ -174,7 +174,7 @@ TEST_F(OutputTest, FailedReloadPrintsTheWholeTraceback) {
 
 TEST_F(OutputTest, ScalePrintsBeforeAndAfter) {
   reply_with({ReplyCode::kDone, "", 2, 4});
-  const Run run = cornctl({"scale", "+2"});
+  const Ended run = cornctl({"scale", "+2"});
   EXPECT_EQ(run.status, 0) << run.err;
   EXPECT_EQ(run.out, "2 -> 4\n");
   expect_json(cornctl({"scale", "+2", "--json"}).out,
@@ -185,7 +185,7 @@ TEST_F(OutputTest, ScaleUnderstandsEveryForm) {
   reply_with({});
   const auto expect = [&](const std::vector<std::string>& arguments, const std::string& pool,
                           bool relative, int amount) {
-    const Run run = cornctl(arguments);
+    const Ended run = cornctl(arguments);
     EXPECT_EQ(run.status, 0) << run.err;
     const auto& command = std::get<core::ScaleCommand>(command_);
     EXPECT_EQ(command.pool, pool);
@@ -196,6 +196,7 @@ TEST_F(OutputTest, ScaleUnderstandsEveryForm) {
   expect({"scale", "-1"}, "", true, -1);
   expect({"scale", "4"}, "", false, 4);
   expect({"scale", "web", "-3"}, "web", true, -3);
+  expect({"scale", "reload", "+1"}, "reload", true, 1);  // a pool may have a command's name
   expect({"scale", "-3", "--timeout", "5", "--json"}, "", true, -3);
   expect({"--timeout", "5", "scale", "web", "7", "--no-wait"}, "web", false, 7);
 }
@@ -252,7 +253,7 @@ TEST_F(OutputTest, EventsAreALineEach) {
     door_.publish(failed, time);
   });
   EXPECT_EQ(cornctl({"events"}).out,
-            "    1  01-31 05:00:33  worker exited        4711  default: crashed(SEGV): killed by …\n"
+            "    1  01-31 05:00:33  worker exited        4711  default: crashed(SEGV): kille…\n"
             "    2  01-31 05:00:33  reload failed              cannot boot…\n");
   expect_80_columns(cornctl({"events"}).out);
   EXPECT_EQ(cornctl({"events", "--whole", "-n", "1"}).out,
@@ -275,7 +276,7 @@ TEST_F(OutputTest, EventsFollowToTheEndOfTheArbiter) {
     door_.publish({});
     door_.end_subscriptions();
   });
-  const Run run = following.get();
+  const Ended run = following.get();
   EXPECT_EQ(run.status, 1);
   EXPECT_NE(run.out.find("worker spawned"), std::string::npos);
   EXPECT_EQ(run.err, "cornctl: shutting down\n");
@@ -311,11 +312,11 @@ TEST_F(OutputTest, ConfigCheckPassesTheAbsolutePathAndTellsMistakes) {
     };
   });
   const std::string expected = std::filesystem::current_path().string() + "/corn.toml";
-  const Run run = cornctl({"config", "check", "corn.toml"});
+  const Ended run = cornctl({"config", "check", "corn.toml"});
   EXPECT_EQ(run.status, 1);
   EXPECT_EQ(checked, expected);
   EXPECT_EQ(run.err, "cornctl: " + expected + ":7: workers: no\n");
-  const Run json = cornctl({"config", "check", "corn.toml", "--json"});
+  const Ended json = cornctl({"config", "check", "corn.toml", "--json"});
   EXPECT_EQ(json.status, 1);
   EXPECT_EQ(json.err, "");
   expect_json(json.out, "assert d['valid'] is False");
@@ -329,7 +330,7 @@ TEST_F(OutputTest, TimeLimitIsStatus4) {
   door_.run([this] {
     door_.on_command = [](const core::Command&, const driver::CommandCallbacks&) {};
   });
-  const Run run = cornctl({"--timeout", "0.2", "scale", "3"});
+  const Ended run = cornctl({"--timeout", "0.2", "scale", "3"});
   EXPECT_EQ(run.status, 4);
   EXPECT_NE(run.err.find("no answer within 0.2 s"), std::string::npos) << run.err;
 }
@@ -337,7 +338,7 @@ TEST_F(OutputTest, TimeLimitIsStatus4) {
 TEST_F(OutputTest, WhatComesLaterIsRefusedInASentence) {
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{"upgrade"}, {"dump", "101"}, {"top"}, {"logs", "-f", "web"}}) {
-    const Run run = cornctl(arguments);
+    const Ended run = cornctl(arguments);
     EXPECT_EQ(run.status, 1) << arguments[0];
     EXPECT_NE(run.err.find("not in this version of Corn"), std::string::npos) << run.err;
   }
@@ -346,7 +347,7 @@ TEST_F(OutputTest, WhatComesLaterIsRefusedInASentence) {
 TEST_F(OutputTest, FullDiskIsNotSuccess) {
   environment_["CORN_CONTROL"] = address();
   // A pipe whose reader is gone would end the program by signal; a full device is an error.
-  const Run run = cornctl({"status"});
+  const Ended run = cornctl({"status"});
   ASSERT_EQ(run.status, 0);
   const std::string command = "exec " CORN_BINARY_DIR "/bin/cornctl --control " + address() +
                               " status > /dev/full 2> /dev/null";

@@ -40,12 +40,17 @@ class Calls {
     return calls_;
   }
   Callbacks callbacks() {
-    return {.drain = [this](Milliseconds grace, bool all) {
-              add("drain " + std::to_string(grace.count()) + (all ? " all" : ""));
-            },
+    return {.drain =
+                [this](Milliseconds grace, bool all) {
+                  add("drain " + std::to_string(grace.count()) + (all ? " all" : ""));
+                },
             .quit = [this] { add("quit"); },
             .reopen_logs = [this] { add("reopen_logs"); },
-            .dump = [this] { add("dump"); return std::string("stacks"); },
+            .dump =
+                [this] {
+                  add("dump");
+                  return std::string("stacks");
+                },
             .abort = [this] { add("abort"); },
             .overdue = [this] { add("overdue"); }};
   }
@@ -77,7 +82,8 @@ class LinkTest : public ::testing::Test {
     EXPECT_EQ(::poll(&entry, 1, kPatience), 1);
     auto message = arbiter_.receive();
     EXPECT_TRUE(message && *message && std::holds_alternative<T>(**message));
-    return message && *message && std::holds_alternative<T>(**message) ? std::get<T>(**message) : T{};
+    return message && *message && std::holds_alternative<T>(**message) ? std::get<T>(**message)
+                                                                       : T{};
   }
 
   Calls calls_;
@@ -167,7 +173,8 @@ TEST_F(LinkTest, ASendWhileTheChannelIsFullIsKept) {
   start();
   const std::string text(60000, 'x');
   int sent = 0;
-  for (; sent < 20; ++sent) ASSERT_TRUE(link_->send(base::DumpResult{static_cast<std::uint64_t>(sent), text}));
+  for (; sent < 20; ++sent)
+    ASSERT_TRUE(link_->send(base::DumpResult{static_cast<std::uint64_t>(sent), text}));
   for (int i = 0; i < sent; ++i) {
     EXPECT_EQ(receive<base::DumpResult>().token, static_cast<std::uint64_t>(i));
   }
@@ -278,7 +285,8 @@ TEST(LinkProcess, AProgramStartedByTheApplicationHasDefaultActionsAndAnEmptyMask
   const int status = status_of_child([] {
     Calls calls;
     run_link(calls.callbacks(), [](Link&) {
-      // None of TERM, INT, QUIT, USR1 and ABRT is blocked or ignored. (The shell itself catches some.)
+      // None of TERM, INT, QUIT, USR1 and ABRT is blocked or ignored. (The shell itself catches
+      // some.)
       const int result = std::system(
           "while read -r name value; do case $name in SigBlk:|SigIgn:) "
           "[ $((0x${value#????????} & 0x4226)) -eq 0 ] || exit 5;; esac; done < /proc/self/status");

@@ -108,12 +108,14 @@ std::string start_with_environment(const std::string& virtual_env) {
 }
 
 TEST(VirtualEnvironment, ADirectoryThatIsNoneIsRefusedWithTheRemedy) {
-  EXPECT_THAT(start_with_environment(directory), AllOf(HasSubstr("is not a virtual environment"), HasSubstr("-m venv")));
+  EXPECT_THAT(start_with_environment(directory),
+              AllOf(HasSubstr("is not a virtual environment"), HasSubstr("-m venv")));
 }
 
 TEST(VirtualEnvironment, AnotherPythonVersionIsRefused) {
   write_file("old/pyvenv.cfg", "home = /usr/bin\nversion = 3.9.2\n");
-  EXPECT_THAT(start_with_environment(directory + "/old"), HasSubstr("is of Python 3.9.2, but Corn runs Python 3.11"));
+  EXPECT_THAT(start_with_environment(directory + "/old"),
+              HasSubstr("is of Python 3.9.2, but Corn runs Python 3.11"));
 }
 
 TEST(VirtualEnvironment, OneWithoutAProgramIsRefused) {
@@ -142,7 +144,8 @@ class Loader : public ::testing::Test {
                "import os.path\n"
                "def application(): return 'default'\n"
                "def named(): return 'named'\n"
-               "class Space:\n    class Inner:\n        @staticmethod\n        def app(): return 'dotted'\n"
+               "class Space:\n    class Inner:\n        @staticmethod\n        def app(): return "
+               "'dotted'\n"
                "def factory(text='made', *, suffix=''):\n    return lambda: text + suffix\n"
                "def nothing(): return None\n"
                "def broken(): raise ValueError('from inside')\n"
@@ -168,25 +171,35 @@ TEST_F(Loader, FindsWhatIsNamed) {
 }
 
 TEST_F(Loader, AMissingModuleIsNamedWithoutATraceback) {
-  EXPECT_THAT(load("absent:app"), AllOf(StartsWith("cannot import module 'absent': ModuleNotFoundError: No module named 'absent'; looked in "), Not(HasSubstr("Traceback"))));
+  EXPECT_THAT(load("absent:app"),
+              AllOf(StartsWith("cannot import module 'absent': ModuleNotFoundError: No module "
+                               "named 'absent'; looked in "),
+                    Not(HasSubstr("Traceback"))));
   EXPECT_THAT(load("package.absent"), HasSubstr("No module named 'package.absent'"));
   EXPECT_THAT(load("absent.inner"), HasSubstr("No module named 'absent'"));
 }
 
 TEST_F(Loader, AFailedImportShowsTheApplicationsPartOfTheTraceback) {
   const std::string text = load("raises");
-  EXPECT_THAT(text, StartsWith("cannot import module 'raises': RuntimeError: at import\nTraceback (most recent call last):\n  File \"" + directory + "/raises.py\", line 3, in <module>\n"));
+  EXPECT_THAT(text, StartsWith("cannot import module 'raises': RuntimeError: at import\nTraceback "
+                               "(most recent call last):\n  File \"" +
+                               directory + "/raises.py\", line 3, in <module>\n"));
   EXPECT_THAT(text, Not(HasSubstr("importlib")));
   EXPECT_THAT(text, Not(HasSubstr("<corn")));
-  EXPECT_THAT(load("needs"), AllOf(StartsWith("cannot import module 'needs': ModuleNotFoundError: No module named 'surely_not_there'\nTraceback"), HasSubstr("needs.py\", line 1")));
+  EXPECT_THAT(load("needs"), AllOf(StartsWith("cannot import module 'needs': ModuleNotFoundError: "
+                                              "No module named 'surely_not_there'\nTraceback"),
+                                   HasSubstr("needs.py\", line 1")));
 }
 
 TEST_F(Loader, ASyntaxErrorShowsItsLine) {
-  EXPECT_THAT(load("syntax"), AllOf(HasSubstr("SyntaxError: invalid syntax"), HasSubstr("syntax.py\", line 2"), HasSubstr("y = = 2")));
+  EXPECT_THAT(load("syntax"), AllOf(HasSubstr("SyntaxError: invalid syntax"),
+                                    HasSubstr("syntax.py\", line 2"), HasSubstr("y = = 2")));
 }
 
 TEST_F(Loader, AModuleThatExitsIsCaught) {
-  EXPECT_THAT(load("exits"), StartsWith("module 'exits' called sys.exit('no configuration') while it was imported"));
+  EXPECT_THAT(
+      load("exits"),
+      StartsWith("module 'exits' called sys.exit('no configuration') while it was imported"));
 }
 
 TEST_F(Loader, AFileNameIsCorrected) {
@@ -197,8 +210,13 @@ TEST_F(Loader, AFileNameIsCorrected) {
 }
 
 TEST_F(Loader, AMissingNameListsTheCallables) {
-  EXPECT_THAT(load("good:app"), AllOf(HasSubstr("module 'good' has no attribute 'app'; callables there: Space, application, "), HasSubstr("named")));
-  EXPECT_THAT(load("good:Space.outer"), HasSubstr("has no attribute 'outer'; callables there: Inner"));
+  EXPECT_THAT(
+      load("good:app"),
+      AllOf(
+          HasSubstr("module 'good' has no attribute 'app'; callables there: Space, application, "),
+          HasSubstr("named")));
+  EXPECT_THAT(load("good:Space.outer"),
+              HasSubstr("has no attribute 'outer'; callables there: Inner"));
 }
 
 TEST_F(Loader, WhatCannotBeCalledIsRefused) {
@@ -209,16 +227,21 @@ TEST_F(Loader, WhatCannotBeCalledIsRefused) {
 }
 
 TEST_F(Loader, FactoriesThatFailAreExplained) {
-  EXPECT_THAT(load("good:factory(1, 2)"), AllOf(HasSubstr("wrong arguments: TypeError: factory() takes"), Not(HasSubstr("Traceback"))));
-  EXPECT_THAT(load("good:broken()"), AllOf(HasSubstr("factory 'broken()' failed: ValueError: from inside\nTraceback"), HasSubstr("good.py")));
-  EXPECT_THAT(load("good:inner_type_error()"), HasSubstr("failed: TypeError: object of type 'int' has no len()\nTraceback"));
+  EXPECT_THAT(
+      load("good:factory(1, 2)"),
+      AllOf(HasSubstr("wrong arguments: TypeError: factory() takes"), Not(HasSubstr("Traceback"))));
+  EXPECT_THAT(load("good:broken()"),
+              AllOf(HasSubstr("factory 'broken()' failed: ValueError: from inside\nTraceback"),
+                    HasSubstr("good.py")));
+  EXPECT_THAT(load("good:inner_type_error()"),
+              HasSubstr("failed: TypeError: object of type 'int' has no len()\nTraceback"));
 }
 
 TEST_F(Loader, SpecificationsThatMakeNoSenseAreRefused) {
   EXPECT_THAT(load(":app"), HasSubstr("names no application"));
   EXPECT_THAT(load("good:"), HasSubstr("names no application"));
   EXPECT_THAT(load("good:1"), HasSubstr("is neither a name nor a call"));
-  EXPECT_THAT(load("good:f(" ), HasSubstr("is neither a name nor a call"));
+  EXPECT_THAT(load("good:f("), HasSubstr("is neither a name nor a call"));
   EXPECT_THAT(load("good:f(x)"), HasSubstr("must be literals"));
   EXPECT_THAT(load("good:f(**{})"), HasSubstr("is neither a name nor a call"));
 }
@@ -286,14 +309,19 @@ TEST(ConfigFile, AModuleCanBeNamed) {
 TEST(ConfigFile, FailuresNameFileAndLine) {
   const auto path = [](const std::string& name) { return directory + "/" + name; };
   write_file("syntax.conf.py", "a = 1\nb = (\n");
-  EXPECT_THAT(failure_of(path("syntax.conf.py")), StartsWith(path("syntax.conf.py") + ":2: SyntaxError: '(' was never closed\n"));
+  EXPECT_THAT(failure_of(path("syntax.conf.py")),
+              StartsWith(path("syntax.conf.py") + ":2: SyntaxError: '(' was never closed\n"));
   write_file("raises.conf.py", "def f():\n    return 1 / 0\n\nworkers = f()\n");
   EXPECT_THAT(failure_of(path("raises.conf.py")),
-              AllOf(StartsWith(path("raises.conf.py") + ":2: ZeroDivisionError: division by zero\nTraceback"), Not(HasSubstr("<corn"))));
+              AllOf(StartsWith(path("raises.conf.py") +
+                               ":2: ZeroDivisionError: division by zero\nTraceback"),
+                    Not(HasSubstr("<corn"))));
   write_file("exits.conf.py", "import sys\nsys.exit(3)\n");
-  EXPECT_THAT(failure_of(path("exits.conf.py")), StartsWith(path("exits.conf.py") + ":2: SystemExit: 3\n"));
+  EXPECT_THAT(failure_of(path("exits.conf.py")),
+              StartsWith(path("exits.conf.py") + ":2: SystemExit: 3\n"));
   EXPECT_THAT(failure_of(path("absent.py")), HasSubstr("absent.py: no such file"));
-  EXPECT_THAT(failure_of("python:absent_settings"), StartsWith("python:absent_settings: ModuleNotFoundError"));
+  EXPECT_THAT(failure_of("python:absent_settings"),
+              StartsWith("python:absent_settings: ModuleNotFoundError"));
 }
 
 TEST(ConfigFile, ValuesTooLargeForTheChannelAreNamed) {
@@ -313,8 +341,9 @@ std::string dump(const std::function<void(int)>& write) {
 }
 
 TEST(Stacks, AThreadThatWaitsIsShown) {
-  write_file("waits.py", "import threading\nentered = threading.Event()\nleave = threading.Event()\n"
-                         "def application():\n    entered.set()\n    leave.wait()\n    return 'left'\n");
+  write_file("waits.py",
+             "import threading\nentered = threading.Event()\nleave = threading.Event()\n"
+             "def application():\n    entered.set()\n    leave.wait()\n    return 'left'\n");
   std::thread thread([&] {
     EXPECT_EQ(load("waits"), "left");
     detach_thread();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A real workerd, started as arbiterd starts it, and a client of it. Ended, if need be by SIGKILL, with
-// the object.
+// A real workerd, started as arbiterd starts it, and a client of it. Ended, if need be by SIGKILL,
+// with the object.
 #pragma once
 
 #include <fcntl.h>
@@ -143,7 +143,8 @@ class WorkerProcess {
       answer.append(buffer, static_cast<std::size_t>(n));
       const auto end = answer.find("\r\n\r\n");
       const auto length = answer.find("\r\nContent-Length: ");
-      if (end != std::string::npos && length < end) wanted = end + 4 + std::stoul(answer.substr(length + 18));
+      if (end != std::string::npos && length < end)
+        wanted = end + 4 + std::stoul(answer.substr(length + 18));
     }
     return answer;
   }
@@ -166,7 +167,8 @@ class WorkerProcess {
     const auto give_up = std::chrono::steady_clock::now() + kPatience;
     for (;;) {
       std::string log = read_file(config.error_log);
-      if (log.find(text) != std::string::npos || std::chrono::steady_clock::now() > give_up) return log;
+      if (log.find(text) != std::string::npos || std::chrono::steady_clock::now() > give_up)
+        return log;
       ::poll(nullptr, 0, 5);
     }
   }
@@ -202,7 +204,8 @@ class WorkerProcess {
     std::string program = CORN_BINARY_DIR "/bin/workerd";
     char* arguments[] = {program.data(), nullptr};
     std::vector<char*> variables;
-    for (char** variable = environ; *variable != nullptr; ++variable) variables.push_back(*variable);
+    for (char** variable = environ; *variable != nullptr; ++variable)
+      variables.push_back(*variable);
     for (std::string& variable : environment) variables.push_back(variable.data());
     variables.push_back(nullptr);
     const int error =

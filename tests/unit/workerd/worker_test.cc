@@ -61,23 +61,32 @@ class Worker : public ::testing::Test {
 
 TEST_F(Worker, ServesAndSaysSo) {
   serve("hello");
-  EXPECT_THAT(worker_.get("/"), AllOf(StartsWith("HTTP/1.1 200 OK\r\n"), EndsWith("\r\n\r\nHello, World!\n")));
-  EXPECT_THAT(worker_.log_with("Booting"), HasSubstr("[" + std::to_string(worker_.pid()) + "] [INFO] Booting worker with pid: " + std::to_string(worker_.pid()) + "\n"));
-  std::string title = WorkerProcess::read_file("/proc/" + std::to_string(worker_.pid()) + "/cmdline");
+  EXPECT_THAT(worker_.get("/"),
+              AllOf(StartsWith("HTTP/1.1 200 OK\r\n"), EndsWith("\r\n\r\nHello, World!\n")));
+  EXPECT_THAT(worker_.log_with("Booting"),
+              HasSubstr("[" + std::to_string(worker_.pid()) + "] [INFO] Booting worker with pid: " +
+                        std::to_string(worker_.pid()) + "\n"));
+  std::string title =
+      WorkerProcess::read_file("/proc/" + std::to_string(worker_.pid()) + "/cmdline");
   EXPECT_THAT(title, StartsWith("corn: worker [test]"));
-  EXPECT_EQ(WorkerProcess::read_file("/proc/" + std::to_string(worker_.pid()) + "/comm"), "workerd\n");
+  EXPECT_EQ(WorkerProcess::read_file("/proc/" + std::to_string(worker_.pid()) + "/comm"),
+            "workerd\n");
 }
 
 TEST_F(Worker, AnApplicationThatCannotBeImportedIsReportedWithItsTraceback) {
   const auto failed = fail("import_error");
   EXPECT_EQ(failed.kind, base::BootFailure::kApplication);
-  EXPECT_THAT(failed.text, AllOf(StartsWith("cannot import module 'import_error': RuntimeError: the database is not there\nTraceback"), HasSubstr("in set_up")));
+  EXPECT_THAT(failed.text, AllOf(StartsWith("cannot import module 'import_error': RuntimeError: "
+                                            "the database is not there\nTraceback"),
+                                 HasSubstr("in set_up")));
   EXPECT_EQ(worker_.wait_exit(), 4);
-  EXPECT_THAT(worker_.log_with("[ERROR]"), HasSubstr("The application cannot be loaded: cannot import module 'import_error'"));
+  EXPECT_THAT(worker_.log_with("[ERROR]"),
+              HasSubstr("The application cannot be loaded: cannot import module 'import_error'"));
 }
 
 TEST_F(Worker, ASyntaxErrorIsReported) {
-  EXPECT_THAT(fail("syntax_error").text, AllOf(HasSubstr("SyntaxError"), HasSubstr("syntax_error.py\", line 2")));
+  EXPECT_THAT(fail("syntax_error").text,
+              AllOf(HasSubstr("SyntaxError"), HasSubstr("syntax_error.py\", line 2")));
   EXPECT_EQ(worker_.wait_exit(), 4);
 }
 
@@ -108,7 +117,8 @@ TEST_F(Worker, CheckLoadsTheApplicationAndEnds) {
 
 TEST_F(Worker, CheckReportsWhatCannotBeLoaded) {
   worker_.config.role = base::WorkerRole::kCheck;
-  EXPECT_THAT(fail("hello:app").text, HasSubstr("module 'hello' has no attribute 'app'; callables there: application"));
+  EXPECT_THAT(fail("hello:app").text,
+              HasSubstr("module 'hello' has no attribute 'app'; callables there: application"));
   EXPECT_EQ(worker_.wait_exit(), 4);
 }
 
@@ -148,7 +158,8 @@ TEST_F(Worker, TermFinishesTheRequestInProgressAndRunsExitHandlers) {
   ASSERT_TRUE(wait_inside("/sleep/0.3"));
   const std::string pid = std::to_string(worker_.pid());
   worker_.signal(SIGTERM);
-  EXPECT_THAT(WorkerProcess::read_all(slow), AllOf(StartsWith("HTTP/1.1 200 OK\r\n"), HasSubstr("Connection: close\r\n")));
+  EXPECT_THAT(WorkerProcess::read_all(slow),
+              AllOf(StartsWith("HTTP/1.1 200 OK\r\n"), HasSubstr("Connection: close\r\n")));
   EXPECT_EQ(worker_.wait_exit(), 0);
   EXPECT_THAT(WorkerProcess::read_file(trace_file()), EndsWith("exit " + pid + "\n"));
   EXPECT_THAT(worker_.log_with("exiting"), HasSubstr("Worker exiting (pid: " + pid + ")"));
@@ -160,7 +171,8 @@ TEST_F(Worker, DrainEndsAtItsGraceWhateverTheApplicationDoes) {
   ASSERT_TRUE(wait_inside("/sleep"));
   ASSERT_TRUE(worker_.send(base::Drain{base::Milliseconds(100), false}));
   EXPECT_EQ(worker_.wait_exit(), 0);
-  EXPECT_THAT(worker_.log_with("cut off"), AllOf(HasSubstr("Worker does not end in time"), HasSubstr("in sleep_for_ever")));
+  EXPECT_THAT(worker_.log_with("cut off"),
+              AllOf(HasSubstr("Worker does not end in time"), HasSubstr("in sleep_for_ever")));
 }
 
 TEST_F(Worker, QuitDoesNotWaitForTheApplication) {
@@ -195,14 +207,16 @@ TEST_F(Worker, AnOrphanServesUntilNobodyHasComeForLong) {
   worker_.config.orphan_timeout = base::Milliseconds(400);
   serve("hello");
   worker_.leave();
-  EXPECT_THAT(worker_.log_with("has gone"), HasSubstr("[WARNING] arbiterd has gone; serving on for 0.4 s"));
+  EXPECT_THAT(worker_.log_with("has gone"),
+              HasSubstr("[WARNING] arbiterd has gone; serving on for 0.4 s"));
   EXPECT_EQ(worker_.body("/"), "Hello, World!\n");
   EXPECT_EQ(worker_.wait_exit(), 0);
 }
 
 // ---- what hangs, and what breaks ----
 
-class HungWorker : public Worker, public ::testing::WithParamInterface<std::pair<const char*, const char*>> {};
+class HungWorker : public Worker,
+                   public ::testing::WithParamInterface<std::pair<const char*, const char*>> {};
 
 TEST_P(HungWorker, ShowsItsStackAndItsRequestWhenAborted) {
   const auto& [path, frame] = GetParam();
@@ -214,13 +228,16 @@ TEST_P(HungWorker, ShowsItsStackAndItsRequestWhenAborted) {
   ASSERT_TRUE(WIFSIGNALED(status)) << status;
   EXPECT_EQ(WTERMSIG(status), SIGABRT);
   const std::string log = worker_.log_with("Worker aborted");
-  EXPECT_THAT(log, AllOf(HasSubstr("[CRITICAL] Worker aborted by SIGABRT"), HasSubstr(std::string("GET ") + path), HasSubstr(frame)));
+  EXPECT_THAT(log, AllOf(HasSubstr("[CRITICAL] Worker aborted by SIGABRT"),
+                         HasSubstr(std::string("GET ") + path), HasSubstr(frame)));
   EXPECT_THAT(WorkerProcess::read_all(stuck), StartsWith("HTTP/1.1 504 "));
 }
 
 INSTANTIATE_TEST_SUITE_P(Ways, HungWorker,
-                         ::testing::Values(std::pair("/sleep", "in sleep_for_ever"), std::pair("/loop", "in loop_for_ever"),
-                                           std::pair("/lock", "in lock_for_ever"), std::pair("/c", "in match_for_ever")),
+                         ::testing::Values(std::pair("/sleep", "in sleep_for_ever"),
+                                           std::pair("/loop", "in loop_for_ever"),
+                                           std::pair("/lock", "in lock_for_ever"),
+                                           std::pair("/c", "in match_for_ever")),
                          [](const auto& each) { return std::string(each.param.first + 1); });
 
 TEST_F(Worker, ADumpIsTakenOfALiveWorker) {
@@ -241,14 +258,16 @@ TEST_F(Worker, ACrashShowsThePythonStack) {
   const int status = worker_.wait();
   ASSERT_TRUE(WIFSIGNALED(status));
   EXPECT_EQ(WTERMSIG(status), SIGSEGV);
-  EXPECT_THAT(worker_.log_with("Fatal Python error"), AllOf(HasSubstr("Segmentation fault"), HasSubstr("errors.py\", line")));
+  EXPECT_THAT(worker_.log_with("Fatal Python error"),
+              AllOf(HasSubstr("Segmentation fault"), HasSubstr("errors.py\", line")));
 }
 
 TEST_F(Worker, AnExceptionIsAnsweredWith500AndTheWorkerLivesOn) {
   serve("errors");
   for (const char* path : {"/raise", "/exit", "/twice", "/text", "/deep"}) {
     EXPECT_THAT(worker_.get(path), StartsWith("HTTP/1.1 500 ")) << path;
-    EXPECT_THAT(worker_.log_with(std::string("request ") + path), HasSubstr(std::string("[ERROR] Error handling request ") + path + "\n"));
+    EXPECT_THAT(worker_.log_with(std::string("request ") + path),
+                HasSubstr(std::string("[ERROR] Error handling request ") + path + "\n"));
   }
   EXPECT_EQ(worker_.body("/"), "hello\n");
 }
@@ -259,18 +278,22 @@ TEST_F(Worker, OutputIsCapturedInTheErrorLogAndFollowsIt) {
   worker_.config.capture_output = true;
   serve("errors");
   worker_.get("/errors");
-  EXPECT_THAT(worker_.log_with("to stderr"), AllOf(HasSubstr("[ERROR] to wsgi.errors\n"), HasSubstr("to stdout\n")));
+  EXPECT_THAT(worker_.log_with("to stderr"),
+              AllOf(HasSubstr("[ERROR] to wsgi.errors\n"), HasSubstr("to stdout\n")));
   std::filesystem::rename(worker_.config.error_log, worker_.config.error_log + ".1");
   worker_.signal(SIGUSR1);
   const auto give_up = std::chrono::steady_clock::now() + testing::kPatience;
-  while (!std::filesystem::exists(worker_.config.error_log) && std::chrono::steady_clock::now() < give_up) {
+  while (!std::filesystem::exists(worker_.config.error_log) &&
+         std::chrono::steady_clock::now() < give_up) {
     ::poll(nullptr, 0, 5);
   }
   do {
     worker_.get("/errors");
-  } while (WorkerProcess::read_file(worker_.config.error_log).find("to stdout") == std::string::npos &&
+  } while (WorkerProcess::read_file(worker_.config.error_log).find("to stdout") ==
+               std::string::npos &&
            std::chrono::steady_clock::now() < give_up);
-  EXPECT_THAT(worker_.log_with("to stderr"), AllOf(HasSubstr("to wsgi.errors"), HasSubstr("to stdout")));
+  EXPECT_THAT(worker_.log_with("to stderr"),
+              AllOf(HasSubstr("to wsgi.errors"), HasSubstr("to stdout")));
 }
 
 TEST_F(Worker, ProgramsOfTheApplicationDieOfSigtermAndTheWorkerDoesNot) {
@@ -291,10 +314,12 @@ TEST_F(Worker, ProgramsOfTheApplicationInheritNoDescriptorOfOurs) {
       << "import os, subprocess\n"
          "def application(environ, start_response):\n"
          "    start_response('200 OK', [])\n"
-         "    return [subprocess.run(['ls', '-l', '/proc/self/fd'], close_fds=False, capture_output=True).stdout]\n";
+         "    return [subprocess.run(['ls', '-l', '/proc/self/fd'], close_fds=False, "
+         "capture_output=True).stdout]\n";
   worker_.config.working_directory = worker_.directory();
   serve("app");
-  EXPECT_THAT(worker_.body("/"), AllOf(Not(HasSubstr("socket:")), Not(HasSubstr("scoreboard")), Not(HasSubstr("eventpoll")), Not(HasSubstr("eventfd"))));
+  EXPECT_THAT(worker_.body("/"), AllOf(Not(HasSubstr("socket:")), Not(HasSubstr("scoreboard")),
+                                       Not(HasSubstr("eventpoll")), Not(HasSubstr("eventfd"))));
 }
 
 TEST_F(Worker, MaxRequestsAsksForAReplacementAndServesOn) {
@@ -304,7 +329,8 @@ TEST_F(Worker, MaxRequestsAsksForAReplacementAndServesOn) {
   const auto retiring = worker_.receive<base::Retiring>();
   ASSERT_TRUE(retiring);
   EXPECT_EQ(retiring->cause, "max-requests");
-  EXPECT_THAT(worker_.log_with("Autorestarting"), HasSubstr("[INFO] Autorestarting worker after current request."));
+  EXPECT_THAT(worker_.log_with("Autorestarting"),
+              HasSubstr("[INFO] Autorestarting worker after current request."));
   EXPECT_EQ(worker_.body("/"), "Hello, World!\n");
 }
 
@@ -324,9 +350,12 @@ TEST_F(Worker, ThreadsServeAtOnce) {
 TEST_F(Worker, ABodyIsReadWhole) {
   serve("echo");
   const base::UniqueFd fd = worker_.connect();
-  WorkerProcess::send_text(fd, "POST /lines HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
-                               "5\r\nhello\r\n0\r\n\r\n");
-  EXPECT_THAT(WorkerProcess::read_all(fd), EndsWith("5 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\n"));
+  WorkerProcess::send_text(fd,
+                           "POST /lines HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: "
+                           "chunked\r\nConnection: close\r\n\r\n"
+                           "5\r\nhello\r\n0\r\n\r\n");
+  EXPECT_THAT(WorkerProcess::read_all(fd),
+              EndsWith("5 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\n"));
 }
 
 }  // namespace

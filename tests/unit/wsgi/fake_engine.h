@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stands in for the engine: a request made of text, and a responder that remembers what it was told.
+// Stands in for the engine: a request made of text, and a responder that remembers what it was
+// told.
 #pragma once
 
 #include <unistd.h>

@@ -8,9 +8,9 @@
 namespace corn::wsgi {
 namespace {
 
-using ::testing::HasSubstr;
 using testing::FakeRequest;
 using testing::FakeResponder;
+using ::testing::HasSubstr;
 using testing::PythonEnvironment;
 
 class WsgiInput : public ::testing::Test {
@@ -28,7 +28,8 @@ class WsgiInput : public ::testing::Test {
         "def application(environ, start_response):\n"
         "    body = environ['wsgi.input']\n"
         "    start_response('200 OK', [])\n"
-        "    return [repr(" + expression + ").encode()]\n");
+        "    return [repr(" +
+        expression + ").encode()]\n");
     auto application = wsgi::load(config);
     if (!application) return application.error().text;
     FakeResponder responder;
@@ -50,9 +51,11 @@ TEST_F(WsgiInput, ReadWithSizeWaitsForThatMany) {
 }
 
 TEST_F(WsgiInput, ReadlineEndsAtANewlineTheSizeOrTheEnd) {
-  EXPECT_EQ(evaluate("[body.readline(), body.readline(2), body.readline(), body.readline(9), body.readline()]",
-                     {"on", "e\ntw", "o\nthree"}),
-            R"([b'one\n', b'tw', b'o\n', b'three', b''])");
+  EXPECT_EQ(
+      evaluate(
+          "[body.readline(), body.readline(2), body.readline(), body.readline(9), body.readline()]",
+          {"on", "e\ntw", "o\nthree"}),
+      R"([b'one\n', b'tw', b'o\n', b'three', b''])");
   EXPECT_EQ(evaluate("[body.readline(0), body.readline(None), body.readline(-1)]", {"a\nb"}),
             R"([b'', b'a\n', b'b'])");
 }
@@ -63,7 +66,8 @@ TEST_F(WsgiInput, ReadlinesStopsAtTheHint) {
 }
 
 TEST_F(WsgiInput, IterationYieldsLines) {
-  EXPECT_EQ(evaluate("[list(body), list(body)]", {"a\n", "\n", "b"}), R"([[b'a\n', b'\n', b'b'], []])");
+  EXPECT_EQ(evaluate("[list(body), list(body)]", {"a\n", "\n", "b"}),
+            R"([[b'a\n', b'\n', b'b'], []])");
 }
 
 TEST_F(WsgiInput, TheWaysOfReadingMix) {
@@ -90,12 +94,14 @@ TEST_F(WsgiInput, ARequestWithoutABodyIsNotAskedForOne) {
 }
 
 TEST_F(WsgiInput, ABrokenBodyRaisesOsErrorAndNeverLooksWhole) {
-  for (const char* expression : {"body.read()", "body.read(10)", "body.readline()", "list(body)", "body.readlines()"}) {
+  for (const char* expression :
+       {"body.read()", "body.read(10)", "body.readline()", "list(body)", "body.readlines()"}) {
     FakeRequest request("POST", "/");
     request.with_body({"some"});
     request.body.breaks = true;
     EXPECT_EQ(evaluate(expression, request), "failed") << expression;
-    EXPECT_THAT(PythonEnvironment::take_log(), HasSubstr("ConnectionResetError: [Errno 104] the request's body is incomplete"));
+    EXPECT_THAT(PythonEnvironment::take_log(),
+                HasSubstr("ConnectionResetError: [Errno 104] the request's body is incomplete"));
   }
 }
 
@@ -109,7 +115,8 @@ TEST_F(WsgiInput, WrongArgumentsAreTypeErrors) {
 
 TEST_F(WsgiInput, AnotherThreadMayReadAWholeBodyOnly) {
   const std::string expression =
-      "[(lambda found, threading: [t := threading.Thread(target=lambda: found.append(read(body))), t.start(), "
+      "[(lambda found, threading: [t := threading.Thread(target=lambda: found.append(read(body))), "
+      "t.start(), "
       "t.join(), found[0]][-1])([], __import__('threading'))]";
   const std::string source = "(lambda read: " + expression +
                              ")(lambda body: body.read() if environ['wsgi.input'] else None)";

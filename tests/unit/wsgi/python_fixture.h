@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One interpreter for all tests of a program (CPython does not start twice well), and modules made of text.
+// One interpreter for all tests of a program (CPython does not start twice well), and modules made
+// of text.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -23,7 +23,8 @@ base::ConfigFailed too_large(const std::string& location, const base::ConfigValu
       values.values.begin(), values.values.end(),
       [](const auto& a, const auto& b) { return a.value.size() < b.value.size(); });
   return failed(fmt::format(
-      "{}:{}: the values of this file take more than {} bytes together, the largest is '{}' with {}; "
+      "{}:{}: the values of this file take more than {} bytes together, the largest is '{}' with "
+      "{}; "
       "keep data that is not a setting in another module, or under a name that starts with '_'",
       location, largest->line, base::kMaxMessageBytes, largest->name, largest->value.size()));
 }

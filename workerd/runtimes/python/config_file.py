@@ -17,7 +17,7 @@ class Failure(Exception):
 
 
 def describe(error, path):
-    """Names the line of `path` that the error comes from, the innermost one if there are several."""
+    """Names the line of `path` that the error comes from, the innermost if there are several."""
     line = 0
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
@@ -98,8 +98,8 @@ def bindings(statements):
                 yield name, target.lineno
         for field in ("body", "orelse", "handlers", "finalbody", "cases"):
             for child in getattr(node, field, []):
-                yield from bindings(child.body if isinstance(child, (ast.ExceptHandler, ast.match_case))
-                                    else [child])
+                inner = isinstance(child, (ast.ExceptHandler, ast.match_case))
+                yield from bindings(child.body if inner else [child])
 
 
 def lines_of(source):

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Python parts of this room, compiled into the program (see CMakeLists.txt) so that they can't be
-// missing, shadowed by an application's modules, or of another version.
+// The Python parts of this room, compiled into the program (see CMakeLists.txt) so that they can't
+// be missing, shadowed by an application's modules, or of another version.
 #pragma once
 
 #include "workerd/runtimes/python/object.h"
@@ -10,9 +10,9 @@ namespace corn::python {
 extern const char* const kLoaderSource;      // loader.py
 extern const char* const kConfigFileSource;  // config_file.py
 
-// Runs a source as a module of its own, not entered in sys.modules, and gives its namespace's `name`.
-// `file` is shown in tracebacks, and is what the source finds as __file__. With the lock held; null
-// with an exception set when that fails.
+// Runs a source as a module of its own, not entered in sys.modules, and gives its namespace's
+// `name`. `file` is shown in tracebacks, and is what the source finds as __file__. With the lock
+// held; null with an exception set when that fails.
 Ref run_embedded(const char* source, const char* file, const char* name);
 
 }  // namespace corn::python

@@ -37,11 +37,10 @@ ExceptionText take_exception() {
   ExceptionText result;
   const Ref module = Ref::steal(PyImport_ImportModule("traceback"));
   if (module) {
-    result.summary = join(Ref::steal(PyObject_CallMethod(module.get(), "format_exception_only", "OO",
-                                                         type.get(), or_none(value))));
-    result.text = join(Ref::steal(PyObject_CallMethod(module.get(), "format_exception", "OOO",
-                                                      type.get(), or_none(value),
-                                                      or_none(traceback))));
+    result.summary = join(Ref::steal(PyObject_CallMethod(module.get(), "format_exception_only",
+                                                         "OO", type.get(), or_none(value))));
+    result.text = join(Ref::steal(PyObject_CallMethod(
+        module.get(), "format_exception", "OOO", type.get(), or_none(value), or_none(traceback))));
   }
   PyErr_Clear();
   while (result.summary.ends_with('\n')) result.summary.pop_back();

@@ -12,8 +12,8 @@ thread_local PyThreadState* thread_state = nullptr;
 
 PyThreadState* attach_thread() {
   if (thread_state == nullptr) [[unlikely]] {
-    // The count of PyGILState_Ensure stays at one until detach_thread(), so that extension modules which use
-    // this interface on the thread find the same state and don't free it.
+    // The count of PyGILState_Ensure stays at one until detach_thread(), so that extension modules
+    // which use this interface on the thread find the same state and don't free it.
     PyGILState_Ensure();
     thread_state = PyEval_SaveThread();
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The interpreter's lock (GIL), held and given up by scopes. Every thread that runs Python code has a
-// thread state, made at its first GilHold or by attach_thread() and freed by detach_thread(); the thread that
-// started the interpreter has one from the start.
+// The interpreter's lock (GIL), held and given up by scopes. Every thread that runs Python code has
+// a thread state, made at its first GilHold or by attach_thread() and freed by detach_thread(); the
+// thread that started the interpreter has one from the start.
 #pragma once
 
 #include <Python.h>
@@ -11,7 +11,8 @@ namespace corn::python {
 // The calling thread's state; made if there is none yet. Without the lock.
 PyThreadState* attach_thread();
 
-// Frees the calling thread's state, without the lock. Not for the thread that started the interpreter.
+// Frees the calling thread's state, without the lock. Not for the thread that started the
+// interpreter.
 void detach_thread();
 
 // Remembers `state` as the calling thread's: for the thread that started the interpreter.

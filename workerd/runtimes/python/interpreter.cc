@@ -24,7 +24,8 @@ std::string_view trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
 }
 
-// The Python version that a pyvenv.cfg names ("3.11.2"); venv writes "version", virtualenv "version_info".
+// The Python version that a pyvenv.cfg names ("3.11.2"); venv writes "version", virtualenv
+// "version_info".
 std::string version_of_environment(const std::filesystem::path& settings) {
   std::ifstream file(settings);
   std::string line;
@@ -44,7 +45,8 @@ Result<std::string> program_of(const std::string& virtual_env) {
   if (virtual_env.empty()) return std::string(CORN_PYTHON_EXECUTABLE);
   const std::filesystem::path directory(virtual_env);
   const auto settings = directory / "pyvenv.cfg";
-  const std::string version = std::to_string(PY_MAJOR_VERSION) + "." + std::to_string(PY_MINOR_VERSION);
+  const std::string version =
+      std::to_string(PY_MAJOR_VERSION) + "." + std::to_string(PY_MINOR_VERSION);
   std::error_code ignored;
   if (!std::filesystem::exists(settings, ignored)) {
     return base::fail(
@@ -62,9 +64,10 @@ Result<std::string> program_of(const std::string& virtual_env) {
   for (const char* name : {"bin/python3", "bin/python"}) {
     if (std::filesystem::exists(directory / name, ignored)) return (directory / name).string();
   }
-  return base::fail(fmt::format("the virtual environment '{}' has no bin/python3 that exists; make "
-                                "it anew with '{} -m venv --clear {}'",
-                                virtual_env, CORN_PYTHON_EXECUTABLE, virtual_env));
+  return base::fail(
+      fmt::format("the virtual environment '{}' has no bin/python3 that exists; make "
+                  "it anew with '{} -m venv --clear {}'",
+                  virtual_env, CORN_PYTHON_EXECUTABLE, virtual_env));
 }
 
 Status to_status(const PyStatus& status) {
@@ -123,8 +126,8 @@ bool buffer_by_line(const char* stream_name) {
 bool show_faults_on(int descriptor) {
   if (descriptor < 0) return true;
   const Ref module = Ref::steal(PyImport_ImportModule("faulthandler"));
-  return module &&
-         static_cast<bool>(Ref::steal(PyObject_CallMethod(module.get(), "enable", "i", descriptor)));
+  return module && static_cast<bool>(
+                       Ref::steal(PyObject_CallMethod(module.get(), "enable", "i", descriptor)));
 }
 
 PyObject* after_last_handler(PyObject* /*module*/, PyObject* /*unused*/) {

@@ -15,14 +15,15 @@ struct InterpreterOptions {
   std::vector<std::string> python_path;  // follow it
   std::string virtual_env;               // directory of a virtual environment; empty: none
   std::string program = "workerd";       // sys.argv[0]
-  int fault_descriptor = -1;             // where a crash of C code shows the Python stacks; -1: nowhere
+  int fault_descriptor = -1;  // where a crash of C code shows the Python stacks; -1: nowhere
 
   static InterpreterOptions from(const base::WorkerConfig& config);
 };
 
 // CPython, embedded, configured as the python3 program would be: environment variables (PYTHONPATH,
-// PYTHONWARNINGS, ...), site-packages and virtual environments count. Python installs no signal handlers of its
-// own. What an application prints is written at every end of line, so that a killed worker loses none.
+// PYTHONWARNINGS, ...), site-packages and virtual environments count. Python installs no signal
+// handlers of its own. What an application prints is written at every end of line, so that a killed
+// worker loses none.
 //
 // At most one exists in a process, made and destroyed on the same thread. start() returns without
 // the interpreter's lock held; use GilHold.
@@ -31,8 +32,8 @@ class Interpreter {
   // Fails when the virtual environment is unusable or Python can't start.
   static base::Result<std::unique_ptr<Interpreter>> start(const InterpreterOptions& options);
 
-  // Waits for threads the application started (daemon threads excepted), runs atexit handlers, flushes
-  // stdout and stderr. May wait for as long as those threads like; the caller sets a limit.
+  // Waits for threads the application started (daemon threads excepted), runs atexit handlers,
+  // flushes stdout and stderr. May wait for as long as those threads like; the caller sets a limit.
   ~Interpreter();
   Interpreter(const Interpreter&) = delete;
   Interpreter& operator=(const Interpreter&) = delete;

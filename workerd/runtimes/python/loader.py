@@ -34,22 +34,23 @@ def with_traceback(sentence, error):
     frames = own_traceback(error)
     if frames is None and not isinstance(error, SyntaxError):
         return sentence
-    return sentence + "\n" + "".join(traceback.format_exception(type(error), error, frames)).rstrip()
+    lines = traceback.format_exception(type(error), error, frames)
+    return sentence + "\n" + "".join(lines).rstrip()
 
 
 def split(specification):
     module, colon, expression = specification.partition(":")
     if not module or (colon and not expression):
-        raise Failure(
-            f"{specification!r} names no application; write it as module:callable, for example wsgi:application")
+        raise Failure(f"{specification!r} names no application; write it as module:callable, "
+                      "for example wsgi:application")
     return module, expression or "application"
 
 
 def parse(expression):
     """The dotted name, and the arguments of a call to it or None."""
     wrong = Failure(
-        f"{expression!r} is neither a name nor a call of one; after the colon goes a callable's name, "
-        "or name(arguments) with literal arguments")
+        f"{expression!r} is neither a name nor a call of one; after the colon goes "
+        "a callable's name, or name(arguments) with literal arguments")
     try:
         node = ast.parse(expression.strip(), mode="eval").body
     except (SyntaxError, ValueError):
@@ -58,10 +59,11 @@ def parse(expression):
     if isinstance(node, ast.Call):
         try:
             arguments = ([ast.literal_eval(argument) for argument in node.args],
-                         {keyword.arg: ast.literal_eval(keyword.value) for keyword in node.keywords})
+                         {keyword.arg: ast.literal_eval(keyword.value)
+                          for keyword in node.keywords})
         except ValueError:
-            raise Failure(f"the arguments in {expression!r} must be literals: "
-                          "strings, numbers, tuples, lists, dicts, sets, True, False, None") from None
+            raise Failure(f"the arguments in {expression!r} must be literals: strings, numbers, "
+                          "tuples, lists, dicts, sets, True, False, None") from None
         if None in arguments[1]:
             raise wrong
         node = node.func
@@ -74,25 +76,31 @@ def parse(expression):
     return [node.id, *names], arguments
 
 
+def cannot_import(name, error):
+    return with_traceback(f"cannot import module {name!r}: {summary(error)}", error)
+
+
 def import_module(name, expression):
     try:
-        __import__(name)  # unlike importlib.import_module, leaves the import system out of tracebacks
+        # Unlike importlib.import_module, leaves the import system out of tracebacks.
+        __import__(name)
         return sys.modules[name]
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
-            raise Failure(with_traceback(f"cannot import module {name!r}: {summary(error)}", error)) from None
+            raise Failure(cannot_import(name, error)) from None
         if name.endswith(".py") and os.path.exists(name):
             module = name[:-len(".py")].strip("./").replace("/", ".")
             raise Failure(f"cannot import module {name!r}: a module is named without its ending; "
                           f"did you mean '{module}:{expression}'?") from None
-        raise Failure(f"cannot import module {name!r}: {summary(error)}; looked in {os.getcwd()}, on "
-                      "sys.path and among the installed packages "
+        raise Failure(f"cannot import module {name!r}: {summary(error)}; "
+                      f"looked in {os.getcwd()}, on sys.path and among the installed packages "
                       "(see --chdir, --pythonpath and --venv)") from None
     except SystemExit as error:
         raise Failure(with_traceback(
-            f"module {name!r} called sys.exit({error.code!r}) while it was imported", error)) from None
+            f"module {name!r} called sys.exit({error.code!r}) while it was imported",
+            error)) from None
     except BaseException as error:
-        raise Failure(with_traceback(f"cannot import module {name!r}: {summary(error)}", error)) from None
+        raise Failure(cannot_import(name, error)) from None
 
 
 def callables_of(owner):
@@ -102,8 +110,9 @@ def callables_of(owner):
     for name, value in sorted(vars(owner).items() if hasattr(owner, "__dict__") else ()):
         if name.startswith("_") or not callable(value):
             continue
-        (own if getattr(value, "__module__", home) == home or not inspect.isclass(value) and not
-         inspect.isroutine(value) else foreign).append(name)
+        imported = (inspect.isclass(value) or inspect.isroutine(value)) and \
+            getattr(value, "__module__", home) != home
+        (foreign if imported else own).append(name)
     names = own or foreign
     return ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "") or "none"
 
@@ -114,10 +123,11 @@ def look_up(module, names):
         try:
             found, path = getattr(found, name), f"{name!r} of {path}"
         except AttributeError:
-            raise Failure(
-                f"{path} has no attribute {name!r}; callables there: {callables_of(found)}") from None
+            raise Failure(f"{path} has no attribute {name!r}; "
+                          f"callables there: {callables_of(found)}") from None
         except BaseException as error:
-            raise Failure(with_traceback(f"cannot get {name!r} of {path}: {summary(error)}", error)) from None
+            raise Failure(with_traceback(f"cannot get {name!r} of {path}: {summary(error)}",
+                                         error)) from None
     return found
 
 
@@ -127,13 +137,16 @@ def called_with_wrong_arguments(error):
 
 def call(factory, expression, arguments):
     if not callable(factory):
-        raise Failure(f"{expression!r} calls what is not callable, but of type {type(factory).__name__!r}")
+        raise Failure(f"{expression!r} calls what is not callable, "
+                      f"but of type {type(factory).__name__!r}")
     try:
         application = factory(*arguments[0], **arguments[1])
     except BaseException as error:
         if called_with_wrong_arguments(error):
-            raise Failure(f"{expression!r} calls the factory with wrong arguments: {summary(error)}") from None
-        raise Failure(with_traceback(f"factory {expression!r} failed: {summary(error)}", error)) from None
+            raise Failure(f"{expression!r} calls the factory with wrong arguments: "
+                          f"{summary(error)}") from None
+        raise Failure(with_traceback(f"factory {expression!r} failed: {summary(error)}",
+                                     error)) from None
     if application is None:
         raise Failure(f"factory {expression!r} returned None instead of an application")
     return application
@@ -157,7 +170,8 @@ def load(specification, interface):
         if arguments is not None:
             application = call(application, expression, arguments)
         if not callable(application):
-            raise Failure(f"{specification!r} is not callable, but of type {type(application).__name__!r}; "
+            raise Failure(f"{specification!r} is not callable, "
+                          f"but of type {type(application).__name__!r}; "
                           f"callables of module {module_name!r}: {callables_of(module)}")
         if interface == "wsgi":
             check_wsgi(application, specification)

@@ -44,11 +44,12 @@ class Ref {
 
 // A str of UTF-8 or file system bytes; bytes that are not UTF-8 become surrogates (PEP 383).
 inline Ref to_str(std::string_view bytes) {
-  return Ref::steal(PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()),
-                                         "surrogateescape"));
+  return Ref::steal(
+      PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), "surrogateescape"));
 }
 
-// The UTF-8 bytes of a str; what has no such form is written as \udcHH. Empty for anything but a str.
+// The UTF-8 bytes of a str; what has no such form is written as \udcHH. Empty for anything but a
+// str.
 inline std::string to_text(PyObject* object) {
   if (object == nullptr || !PyUnicode_Check(object)) return {};
   const Ref bytes = Ref::steal(PyUnicode_AsEncodedString(object, "utf-8", "backslashreplace"));

@@ -22,7 +22,8 @@ namespace {
 
 std::atomic<PyInterpreterState*> dumpable{nullptr};
 
-// Shared by the caller and the thread that knocks at the interpreter's door, which may outlive the call.
+// Shared by the caller and the thread that knocks at the interpreter's door, which may outlive the
+// call.
 struct Knock {
   std::mutex mutex;
   std::condition_variable changed;

@@ -52,15 +52,15 @@ bool join(PyObject* environ, const Header& header, PyObject* value) {
 // Splits "example.org:8080" and "[::1]:8080"; the port may be missing.
 std::pair<std::string_view, std::string_view> split_host(std::string_view host) {
   const auto colon = host.rfind(':');
-  const bool has_port = colon != std::string_view::npos &&
-                        host.find(']', colon) == std::string_view::npos;
+  const bool has_port =
+      colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos;
   if (!has_port) return {host, {}};
   return {host.substr(0, colon), host.substr(colon + 1)};
 }
 
-// A dict grows when its table is two thirds full, and a copy has the size of its original. With two more keys
-// than it needs, put in and taken out again, the table has room for the header fields of most
-// requests, so that copies need not grow.
+// A dict grows when its table is two thirds full, and a copy has the size of its original. With two
+// more keys than it needs, put in and taken out again, the table has room for the header fields of
+// most requests, so that copies need not grow.
 bool make_room(PyObject* environ) {
   for (const char* key : {"corn.room.1", "corn.room.2", "corn.room.3", "corn.room.4"}) {
     if (PyDict_SetItemString(environ, key, Py_None) < 0) return false;
@@ -89,7 +89,8 @@ Ref EnvironBuilder::build(const app::Request& request, PyObject* input) {
   if (!environ) return {};
   PyObject* script_name = script_name_.get();
   PyObject* target = environ.get();
-  if (!set(target, keys_->input, input) || !set(target, keys_->url_scheme, scheme_.get(request.scheme)) ||
+  if (!set(target, keys_->input, input) ||
+      !set(target, keys_->url_scheme, scheme_.get(request.scheme)) ||
       !set_request_line(target, request.head) || !set_client(target, request.connection) ||
       !set_headers(target, request.head, script_name) ||
       !set_path(target, request.head.path, script_name) ||
@@ -101,7 +102,8 @@ Ref EnvironBuilder::build(const app::Request& request, PyObject* input) {
 
 PyObject* EnvironBuilder::template_of(const app::Request& request) {
   const auto found = templates_.find(request.connection.listener);
-  if (found != templates_.end()) [[likely]] return found->second.get();
+  if (found != templates_.end()) [[likely]]
+    return found->second.get();
   Ref made = make_template(*request.connection.listener);
   if (!made) return nullptr;
   return templates_.emplace(request.connection.listener, std::move(made)).first->second.get();
@@ -117,8 +119,8 @@ Ref EnvironBuilder::make_template(const base::ListenerInfo& listener) {
       set(environ, keys_->request_method, Py_None) && set(environ, keys_->script_name, Py_None) &&
       set(environ, keys_->path_info, Py_None) && set(environ, keys_->query_string, Py_None) &&
       set(environ, keys_->raw_uri, Py_None) && set(environ, keys_->server_protocol, Py_None) &&
-      set(environ, keys_->remote_addr, Py_None) &&
-      set(environ, keys_->url_scheme, Py_None) && set(environ, keys_->input, Py_None) &&
+      set(environ, keys_->remote_addr, Py_None) && set(environ, keys_->url_scheme, Py_None) &&
+      set(environ, keys_->input, Py_None) &&
       // The same for all.
       set(environ, keys_->server_name, to_native(listener.host).get()) &&
       set(environ, keys_->server_port, to_native(port).get()) &&

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The environ dictionary of a request (PEP 3333, RFC 3875). What all requests of a listener have in common
-// is copied from a template.
+// The environ dictionary of a request (PEP 3333, RFC 3875). What all requests of a listener have in
+// common is copied from a template.
 #pragma once
 
 #include <map>
@@ -15,7 +15,8 @@ namespace corn::wsgi {
 
 class EnvironBuilder {
  public:
-  // `errors` is wsgi.errors, `file_wrapper` wsgi.file_wrapper. With the lock held, as all functions.
+  // `errors` is wsgi.errors, `file_wrapper` wsgi.file_wrapper. With the lock held, as all
+  // functions.
   EnvironBuilder(const base::WorkerConfig& config, python::Ref errors, python::Ref file_wrapper);
 
   // A new environ. Null with an exception set on failure.

@@ -11,22 +11,24 @@
 
 namespace corn::wsgi {
 
-// One request on its way through the application: what the Python objects given to the application stand
-// for. Lives on the stack of handle(); the objects forget it when handle() returns, so that an
-// application which keeps them gets an exception, not a dangling pointer.
+// One request on its way through the application: what the Python objects given to the application
+// stand for. Lives on the stack of handle(); the objects forget it when handle() returns, so that
+// an application which keeps them gets an exception, not a dangling pointer.
 struct Exchange {
   app::Request& request;
   app::Responder& responder;
-  PyObject* write = nullptr;     // what start_response() returns; borrowed
+  PyObject* write = nullptr;  // what start_response() returns; borrowed
   pthread_t thread = ::pthread_self();
-  bool started = false;          // start_response() was called
-  bool body_broken = false;      // reading the request's body failed
-  bool client_gone = false;      // sending the response failed; nothing more can be sent
+  bool started = false;      // start_response() was called
+  bool body_broken = false;  // reading the request's body failed
+  bool client_gone = false;  // sending the response failed; nothing more can be sent
   bool surplus_reported = false;
   std::optional<std::uint64_t> content_length = std::nullopt;  // as stated by the application
 
   // The engine's objects belong to the thread of handle() (see application.h).
-  [[nodiscard]] bool on_own_thread() const { return ::pthread_equal(thread, ::pthread_self()) != 0; }
+  [[nodiscard]] bool on_own_thread() const {
+    return ::pthread_equal(thread, ::pthread_self()) != 0;
+  }
 };
 
 }  // namespace corn::wsgi

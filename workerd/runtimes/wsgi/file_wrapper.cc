@@ -30,8 +30,8 @@ class FileWrapper:
         raise StopIteration
 )";
 
-// True for objects whose bytes are those of their descriptor. A gzip.GzipFile has a fileno() too, but
-// reads something else than what stands in the file.
+// True for objects whose bytes are those of their descriptor. A gzip.GzipFile has a fileno() too,
+// but reads something else than what stands in the file.
 bool reads_its_descriptor(PyObject* file) {
   const Ref io = Ref::steal(PyImport_ImportModule("io"));
   for (const char* name : {"BufferedReader", "BufferedRandom", "FileIO"}) {

@@ -10,8 +10,8 @@
 
 namespace corn::wsgi {
 
-// wsgi.file_wrapper (PEP 3333): an iterable over the blocks of a file-like object. Null with an exception set
-// on failure.
+// wsgi.file_wrapper (PEP 3333): an iterable over the blocks of a file-like object. Null with an
+// exception set on failure.
 python::Ref make_file_wrapper_type();
 
 // What can be sent of a file without passing through Python.

@@ -22,12 +22,11 @@ constexpr std::size_t kLongCopy = 256 * 1024;
 constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
 
 struct Input {
-  PyObject_HEAD
-  Exchange* exchange;   // null: not bound
-  bool ended;           // the engine has said so
-  bool busy;            // a thread is inside, perhaps without the interpreter's lock
-  std::string rest;     // read from the engine, not by the application
-  std::size_t consumed;  // of rest
+  PyObject_HEAD Exchange* exchange;  // null: not bound
+  bool ended;                        // the engine has said so
+  bool busy;                         // a thread is inside, perhaps without the interpreter's lock
+  std::string rest;                  // read from the engine, not by the application
+  std::size_t consumed;              // of rest
 };
 
 Input* self_of(PyObject* object) { return reinterpret_cast<Input*>(object); }
@@ -102,8 +101,8 @@ std::size_t take_rest(Input* input, char* to, std::size_t size) {
   return n;
 }
 
-// Exactly `size` bytes, fewer only at the end of the body. The buffer grows with what arrives, not with what
-// was asked for, and is right at once where the engine knows how much there is.
+// Exactly `size` bytes, fewer only at the end of the body. The buffer grows with what arrives, not
+// with what was asked for, and is right at once where the engine knows how much there is.
 PyObject* read_bytes(Input* input, std::size_t size) {
   app::RequestBody& body = input->exchange->request.body;
   std::size_t expected = rest_of(input).size();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // wsgi.input: the request's body as a binary stream with read, readline, readlines and iteration.
-// read(n) waits until it has n bytes or the body has ended, as a file does. A body that breaks raises OSError
-// from then on, and never looks like one that has ended.
+// read(n) waits until it has n bytes or the body has ended, as a file does. A body that breaks
+// raises OSError from then on, and never looks like one that has ended.
 #pragma once
 
 #include "workerd/runtimes/python/object.h"

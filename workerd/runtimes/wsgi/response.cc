@@ -39,7 +39,8 @@ bool check_block(const Exchange& exchange, PyObject* block) {
 
 bool check_started(const Exchange& exchange) {
   if (!exchange.started) {
-    PyErr_SetString(PyExc_AssertionError, "the application returned without calling start_response");
+    PyErr_SetString(PyExc_AssertionError,
+                    "the application returned without calling start_response");
   }
   return exchange.started;
 }
@@ -98,7 +99,8 @@ bool send_iterable(Exchange& exchange, PyObject* result) {
 
 bool send_file(Exchange& exchange, const FileRange& range) {
   if (!check_started(exchange)) return false;
-  const std::uint64_t length = std::min(range.length, exchange.content_length.value_or(range.length));
+  const std::uint64_t length =
+      std::min(range.length, exchange.content_length.value_or(range.length));
   if (length == 0) return true;
   base::Status status;
   {

@@ -8,9 +8,9 @@
 
 namespace corn::wsgi {
 
-// Sends what `result` yields. True: the response is whole, or as whole as it needs to be (HEAD, more than
-// Content-Length); finish() is due. False: with an exception set the application failed, without
-// one the client is gone.
+// Sends what `result` yields. True: the response is whole, or as whole as it needs to be (HEAD,
+// more than Content-Length); finish() is due. False: with an exception set the application failed,
+// without one the client is gone.
 bool send_result(Exchange& exchange, PyObject* result, PyObject* file_wrapper_type);
 
 // Calls the result's close(), if it has one. False with an exception set when that raises.

@@ -23,8 +23,7 @@ using python::Ref;
 constexpr std::size_t kLongWrite = 64 * 1024;
 
 struct Callable {
-  PyObject_HEAD
-  vectorcallfunc vectorcall;
+  PyObject_HEAD vectorcallfunc vectorcall;
   Exchange* exchange;  // null: not bound
 };
 
@@ -41,8 +40,8 @@ Exchange* exchange_of(PyObject* object, const char* name) {
   return exchange;
 }
 
-// The latin-1 bytes of a str, which PEP 3333 has status and header fields made of. They are what the
-// str holds in memory, so that nothing is copied.
+// The latin-1 bytes of a str, which PEP 3333 has status and header fields made of. They are what
+// the str holds in memory, so that nothing is copied.
 bool latin1_view(PyObject* object, const char* what, std::string_view& view) {
   if (!PyUnicode_Check(object)) {
     PyErr_Format(PyExc_TypeError, "%s must be a str, not %.100s", what, Py_TYPE(object)->tp_name);
@@ -64,9 +63,10 @@ bool check_status(std::string_view status, PyObject* object) {
   const bool right = status.size() >= 3 && is_digit(status[0]) && is_digit(status[1]) &&
                      is_digit(status[2]) && (status.size() == 3 || status[3] == ' ');
   if (!right) {
-    PyErr_Format(PyExc_ValueError,
-                 "status must be three digits, a space and a reason, for example '200 OK', not %.200R",
-                 object);
+    PyErr_Format(
+        PyExc_ValueError,
+        "status must be three digits, a space and a reason, for example '200 OK', not %.200R",
+        object);
   }
   return right;
 }
@@ -93,7 +93,8 @@ void note_content_length(const http::Field& field, Exchange& exchange) {
 
 bool start(Exchange& exchange, PyObject* status, PyObject* headers) {
   std::string_view status_line;
-  if (!latin1_view(status, "status", status_line) || !check_status(status_line, status)) return false;
+  if (!latin1_view(status, "status", status_line) || !check_status(status_line, status))
+    return false;
   if (!PyList_Check(headers) && !PyTuple_Check(headers)) {
     PyErr_Format(PyExc_TypeError, "headers must be a list of (name, value) tuples, not %.100s",
                  Py_TYPE(headers)->tp_name);
@@ -205,10 +206,9 @@ Ref make_type(const char* name) {
       {Py_tp_members, members},
       {0, nullptr},
   };
-  PyType_Spec spec = {name, static_cast<int>(sizeof(Callable)), 0,
-                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL |
-                          Py_TPFLAGS_DISALLOW_INSTANTIATION,
-                      slots};
+  PyType_Spec spec = {
+      name, static_cast<int>(sizeof(Callable)), 0,
+      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
   return Ref::steal(PyType_FromSpec(&spec));
 }
 
@@ -245,7 +245,8 @@ bool send(Exchange& exchange, std::string_view bytes, bool last) {
     if (!exchange.surplus_reported) {
       exchange.surplus_reported = true;
       base::log_warning(
-          "The application gave more bytes than its Content-Length for {} {}; the surplus is not sent",
+          "The application gave more bytes than its Content-Length for {} {}; the surplus is not "
+          "sent",
           exchange.request.head.method, exchange.request.head.target);
     }
     return false;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The callables an application answers through (PEP 3333): start_response(status, headers, exc_info=None),
-// and the write(data) that it returns.
+// The callables an application answers through (PEP 3333): start_response(status, headers,
+// exc_info=None), and the write(data) that it returns.
 #pragma once
 
 #include <string_view>
@@ -21,8 +21,9 @@ python::Ref new_write(PyObject* type);
 // Binds it to a request, or with null ends it: calling it then raises RuntimeError.
 void bind_callable(PyObject* callable, Exchange* exchange);
 
-// Sends body bytes. Gives the interpreter's lock up where that may wait. False: nothing more can be sent,
-// without an exception set; why is in the exchange and, where the application is to blame, in the log.
+// Sends body bytes. Gives the interpreter's lock up where that may wait. False: nothing more can be
+// sent, without an exception set; why is in the exchange and, where the application is to blame, in
+// the log.
 bool send(Exchange& exchange, std::string_view bytes, bool last);
 
 }  // namespace corn::wsgi

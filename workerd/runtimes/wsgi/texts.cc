@@ -10,7 +10,6 @@ using python::Ref;
 
 namespace {
 
-
 // FNV-1a.
 std::size_t hash(std::string_view bytes) {
   std::uint64_t value = 0xcbf29ce484222325U;
@@ -73,7 +72,8 @@ PyObject* CachedText::get(std::string_view bytes) {
 
 Header* HeaderCache::find(std::string_view name) {
   Header& header = entries_[hash(name) % kEntries];
-  if (header.key && header.name == name) [[likely]] return &header;
+  if (header.key && header.name == name) [[likely]]
+    return &header;
   return describe(name, header) ? &header : nullptr;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Python strings that requests have in common, kept so that a request makes as few objects as possible. All
-// of it belongs to the interpreter's lock.
+// Python strings that requests have in common, kept so that a request makes as few objects as
+// possible. All of it belongs to the interpreter's lock.
 #pragma once
 
 #include <array>
@@ -12,14 +12,15 @@
 
 namespace corn::wsgi {
 
-// A str with a code point per byte, as PEP 3333 has them ("latin-1"). Null with an exception set on failure.
+// A str with a code point per byte, as PEP 3333 has them ("latin-1"). Null with an exception set on
+// failure.
 python::Ref to_native(std::string_view bytes);
 
 // Remembers the last text it was asked for.
 class CachedText {
  public:
-  // The str of `bytes`, the same object as last time if the bytes are the same. Borrowed until the next
-  // call; null with an exception set on failure.
+  // The str of `bytes`, the same object as last time if the bytes are the same. Borrowed until the
+  // next call; null with an exception set on failure.
   PyObject* get(std::string_view bytes);
 
  private:
@@ -29,21 +30,21 @@ class CachedText {
 // What an environ key means to the one who fills the environ.
 enum class HeaderKind : std::uint8_t {
   kPlain,
-  kCookie,      // several are joined by "; ", not ","
+  kCookie,  // several are joined by "; ", not ","
   kHost,
   kScriptName,  // the field SCRIPT_NAME, which the parser lets through from trusted peers only
 };
 
 struct Header {
-  std::string name;    // as clients write it
-  python::Ref key;     // "HTTP_USER_AGENT", interned
+  std::string name;  // as clients write it
+  python::Ref key;   // "HTTP_USER_AGENT", interned
   CachedText value;
   HeaderKind kind = HeaderKind::kPlain;
   bool secret = false;  // its values are not kept in memory beyond the request
 };
 
-// The environ keys of header fields, by the field names as they come. Direct-mapped: bounded, and what
-// is in use displaces what is not.
+// The environ keys of header fields, by the field names as they come. Direct-mapped: bounded, and
+// what is in use displaces what is not.
 class HeaderCache {
  public:
   // Null with an exception set on failure. Valid until the next call.
@@ -54,7 +55,8 @@ class HeaderCache {
   std::array<Header, kEntries> entries_;
 };
 
-// str objects of small numbers that change from connection to connection, not from request to request.
+// str objects of small numbers that change from connection to connection, not from request to
+// request.
 class PortCache {
  public:
   // Borrowed until the next call.

@@ -49,7 +49,8 @@ class WsgiApplication final : public app::Application {
     const python::GilHold hold;
     idle_handles_.clear();
     environs_.reset();
-    for (Ref* ref : {&callable_, &file_wrapper_, &input_type_, &start_response_type_, &write_type_}) {
+    for (Ref* ref :
+         {&callable_, &file_wrapper_, &input_type_, &start_response_type_, &write_type_}) {
       *ref = Ref();
     }
   }
@@ -130,7 +131,8 @@ class WsgiApplication final : public app::Application {
     const bool raised = PyErr_Occurred() != nullptr;
     const bool for_want_of_client = exchange.client_gone || exchange.body_broken;
     if (raised && for_want_of_client && PyErr_ExceptionMatches(PyExc_OSError) != 0) {
-      // The application passed on what it was told about the connection; that is no fault of its own.
+      // The application passed on what it was told about the connection; that is no fault of its
+      // own.
       base::log_debug("{} {} ended early: {}", exchange.request.head.method,
                       exchange.request.head.target, python::take_exception().summary);
     } else if (raised) {
@@ -164,8 +166,8 @@ tl::expected<std::unique_ptr<app::Application>, app::LoadError> load(
   Ref errors = make_error_stream();
   Ref file_wrapper = make_file_wrapper_type();
   if (errors && file_wrapper) {
-    auto application = std::make_unique<WsgiApplication>(config, std::move(*callable),
-                                                         std::move(errors), std::move(file_wrapper));
+    auto application = std::make_unique<WsgiApplication>(
+        config, std::move(*callable), std::move(errors), std::move(file_wrapper));
     if (application->complete()) return application;
     // Its destructor takes the lock, which is held here.
     const python::GilYield yield;
