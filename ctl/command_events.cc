@@ -29,8 +29,8 @@ Colour colour_of(api::Event::Kind kind) {
   return std::ranges::find(kBad, kind) != kBad.end() ? Colour::kBad : Colour::kNone;
 }
 
-std::string padded(const std::string& text, std::size_t columns, bool right = false) {
-  const std::string padding(columns - std::min(columns, width(text)), ' ');
+std::string padded(const std::string& text, std::size_t wanted, bool right = false) {
+  const std::string padding(wanted - std::min(wanted, width(text)), ' ');
   return right ? padding + text : text + padding;
 }
 
@@ -41,12 +41,13 @@ void print_event(const api::Event& event, bool whole, bool flush) {
   const std::string kind = padded(words(api::Event::Kind_Name(event.kind())), 16);
   std::string rest = "  " + padded(event.pid() == 0 ? "" : std::to_string(event.pid()), 7, true);
   rest += "  ";
-  std::string text = event.pool().empty() ? "" : event.pool() + ": ";
+  // The pool that a command line without a settings file makes is the only one.
+  std::string text = event.pool().empty() || event.pool() == "default" ? "" : event.pool() + ": ";
   if (!event.cause().empty()) text += event.cause() + (event.text().empty() ? "" : ": ");
   text = harmless(text + event.text());
   const std::size_t taken = width(head) + width(kind) + width(rest);
   const std::string first = whole ? text.substr(0, text.find('\n'))
-                                  : fit(text, taken < kColumns ? kColumns - taken : 1);
+                                  : fit(text, taken < columns() ? columns() - taken : 1);
   std::string line = head + coloured(kind, colour_of(event.kind())) + rest + first;
   line.erase(line.find_last_not_of(' ') + 1);
   if (whole && text.find('\n') != std::string::npos) {

@@ -20,7 +20,7 @@ void print_arbiter(const api::ArbiterStatus& arbiter) {
                            plural(arbiter.reloads(), "reload") + "  corn " + arbiter.version();
   const std::size_t taken = width(rest) + state.size() + 2;
   const std::string name =
-      fit(harmless(arbiter.instance()), taken < kColumns ? kColumns - taken : 1);
+      fit(harmless(arbiter.instance()), taken < columns() ? columns() - taken : 1);
   print_line(name + "  " + coloured(state, colour_of_state(state)) + harmless(rest));
 }
 
@@ -37,7 +37,7 @@ std::string listeners(const api::PoolStatus& pool) {
 }
 
 void print_detail(const std::string& text) {
-  print_line("  " + fit(harmless(text), kColumns - 2));
+  print_line("  " + fit(harmless(text), columns() - 2));
 }
 
 void print_workers(const api::PoolStatus& pool) {
@@ -70,11 +70,11 @@ void print_workers(const api::PoolStatus& pool) {
 void print_pool(const api::PoolStatus& pool) {
   const std::string& state = api::PoolStatus::State_Name(pool.state());
   print_line("");
-  const std::string name = "pool " + fit(harmless(pool.name()), kColumns / 2);
+  const std::string name = "pool " + fit(harmless(pool.name()), columns() / 2);
   const std::string application =
       "  " + harmless(pool.application()) + " (" + harmless(pool.worker_class()) + ")";
   print_line(name + "  " + coloured(state, colour_of_state(state)) +
-             fit(application, kColumns - width(name) - 2 - state.size()));
+             fit(application, columns() - width(name) - 2 - state.size()));
   print_detail("listening at " + listeners(pool));
   std::string workers = std::to_string(pool.ready()) + " of " + plural(pool.target(), "worker") +
                         " ready  generation " + std::to_string(pool.generation());

@@ -2,6 +2,7 @@
 #include "ctl/render.h"
 
 #include <google/protobuf/util/json_util.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +15,18 @@
 #include "ctl/text.h"
 
 namespace corn::ctl {
+
+std::size_t columns() {
+  static const std::size_t found = [] {
+    constexpr std::size_t kUsual = 80;
+    winsize size{};
+    if (::isatty(STDOUT_FILENO) != 1 || ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) {
+      return kUsual;
+    }
+    return std::max<std::size_t>(kUsual, size.ws_col);
+  }();
+  return found;
+}
 
 bool colour_wanted() {
   static const bool wanted = [] {
@@ -101,7 +114,7 @@ std::string Table::line(const std::vector<Cell>& row, const std::vector<std::siz
   std::string text(indent_, ' ');
   std::size_t used = indent_;
   for (std::size_t i = 0; i < row.size(); ++i) {
-    const std::size_t room = kColumns > used ? kColumns - used : 0;
+    const std::size_t room = columns() > used ? columns() - used : 0;
     const std::string cell = fit(row[i].text, std::min(widths[i], room));
     const std::size_t missing = std::min(widths[i], room) - width(cell);
     const std::string padding(missing, ' ');
@@ -110,7 +123,7 @@ std::string Table::line(const std::vector<Cell>& row, const std::vector<std::siz
     text += coloured(cell, row[i].colour);
     if (columns_[i].align == Align::kLeft && !last) text += padding;
     used += width(cell) + missing;
-    if (!last && used + 2 <= kColumns) {
+    if (!last && used + 2 <= columns()) {
       text += "  ";
       used += 2;
     }

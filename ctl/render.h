@@ -14,8 +14,9 @@
 
 namespace corn::ctl {
 
-// What a terminal of the usual size shows in a line.
-inline constexpr std::size_t kColumns = 80;
+// How long lines may be: the terminal's width, where standard output is a terminal wider than 80 columns, and
+// otherwise 80.
+std::size_t columns();
 
 enum class Colour { kNone, kGood, kWarning, kBad, kFaint };
 
@@ -37,7 +38,7 @@ void print_json(const google::protobuf::Message& message, bool flush = false);
 Outcome finish_output();
 
 // Rows under a heading, each column as wide as its widest cell. The last column is cut so that lines fit
-// kColumns; cells are made harmless.
+// columns(); cells are made harmless.
 class Table {
  public:
   enum class Align { kLeft, kRight };

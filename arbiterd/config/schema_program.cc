@@ -27,7 +27,7 @@ std::vector<Setting> program_settings() {
        .scope = Scope::kInvocation,
        .group = Group::kProgram,
        .default_text = "false",
-       .help = "Print every setting in force and where it comes from, and exit."
+       .help = "Print every setting in force and where it comes from, and exit."},
       {.name = "help",
        .flags = "-h, --help",
        .kind = Kind::kSwitch,

@@ -42,6 +42,7 @@ MAY_INCLUDE = {
     "link": {"base"},
     "python": {"base", "app", "http"},
     "wsgi": {"base", "app", "http", "python"},
+    "ctl": {"base"},
 }
 
 

@@ -38,7 +38,7 @@ void report_signals() {
   std::ifstream status("/proc/self/status");
   std::string line;
   while (std::getline(status, line)) {
-    if (line.starts_with("SigBlk:") || line.starts_with("SigIgn:")) {
+    if (line.starts_with("SigBlk:") || line.starts_with("SigIgn:") || line.starts_with("SigCgt:")) {
       std::printf("%s %s\n", line.substr(0, 6).c_str(), line.substr(8).c_str());
     }
   }
@@ -105,7 +105,6 @@ int main(int argc, char** argv, char** environment) {
   }
   if (command == "exit" && argc > 2) return std::atoi(argv[2]);
   if (command == "kill" && argc > 2) {
-    ::signal(std::atoi(argv[2]), SIG_DFL);  // a sanitizer's handler may be in place
     ::raise(std::atoi(argv[2]));
     return 99;
   }

@@ -102,7 +102,6 @@ TEST_F(ChildWatchTest, CoreDumpIsReported) {
     GTEST_SKIP() << "core dumps go elsewhere: " << pattern;
   const test::TemporaryDirectory directory;
   LaunchSpec spec = probe({"kill", std::to_string(SIGSEGV)});
-  spec.environment = {"ASAN_OPTIONS=disable_coredump=0:detect_leaks=0"};
   spec.working_directory = directory.path();
   spec.limits = {{RLIMIT_CORE, rlimit{RLIM_INFINITY, RLIM_INFINITY}}};
   const ExitStatus status = status_of(spec);

@@ -141,8 +141,6 @@ inline LaunchSpec probe(std::vector<std::string> arguments) {
   spec.program = CORN_CHILD_PROBE;
   spec.argv = {"child_probe"};
   spec.argv.insert(spec.argv.end(), arguments.begin(), arguments.end());
-  // A leak check at the end of a probe takes long and is not what is tested.
-  spec.environment = {"ASAN_OPTIONS=detect_leaks=0"};
   return spec;
 }
 

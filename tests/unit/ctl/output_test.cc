@@ -253,7 +253,7 @@ TEST_F(OutputTest, EventsAreALineEach) {
     door_.publish(failed, time);
   });
   EXPECT_EQ(cornctl({"events"}).out,
-            "    1  01-31 05:00:33  worker exited        4711  default: crashed(SEGV): kille…\n"
+            "    1  01-31 05:00:33  worker exited        4711  crashed(SEGV): killed by sign…\n"
             "    2  01-31 05:00:33  reload failed              cannot boot…\n");
   expect_80_columns(cornctl({"events"}).out);
   EXPECT_EQ(cornctl({"events", "--whole", "-n", "1"}).out,

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workerd/runtimes/wsgi/texts.h"
 
-#include <algorithm>
-#include <cstring>
-
 namespace corn::wsgi {
 
 using python::Ref;
@@ -54,8 +51,8 @@ bool describe(std::string_view name, Header& header) {
 }
 
 bool same(PyObject* text, std::string_view bytes) {
-  return static_cast<std::size_t>(PyUnicode_GET_LENGTH(text)) == bytes.size() &&
-         std::memcmp(PyUnicode_1BYTE_DATA(text), bytes.data(), bytes.size()) == 0;
+  return bytes == std::string_view(reinterpret_cast<const char*>(PyUnicode_1BYTE_DATA(text)),
+                                   static_cast<std::size_t>(PyUnicode_GET_LENGTH(text)));
 }
 
 }  // namespace
