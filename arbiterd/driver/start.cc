@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "arbiterd/driver/start.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -16,6 +17,7 @@
 #include "arbiterd/os/users.h"
 #include "base/log.h"
 #include "base/process_title.h"
+#include "base/unique_fd.h"
 
 namespace corn::driver {
 namespace {
@@ -35,17 +37,23 @@ std::string address_in(const config::ArbiterSettings& settings, const std::strin
                                              : settings.control;
 }
 
-// Workers that run as another user must be able to reopen the log after a rotation.
+// Makes sure that a file which workers append to can be written, and that those who run as another user can
+// reopen it after a rotation.
+base::Status prepare_log(const std::string& path, const std::optional<os::Identity>& identity) {
+  if (path.empty() || path == "-") return {};
+  const base::UniqueFd file(
+      ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644));
+  if (!file) return base::fail_errno("cannot open the log file '" + path + "'", errno);
+  return identity ? os::give_file(file.get(), path, *identity) : base::Status();
+}
+
 base::Status open_logs(const config::Settings& settings) {
   if (auto opened = base::open_log(settings.arbiter.log); !opened) return opened;
   for (const config::PoolSettings& pool : settings.pools) {
     auto identity = os::resolve_identity(pool.user, pool.group);
     if (!identity) return tl::unexpected(identity.error());
-    if (!*identity || settings.arbiter.log.path == "-") continue;
-    if (auto given =
-            os::give_file(base::log_descriptor(), settings.arbiter.log.path, **identity);
-        !given) {
-      return given;
+    for (const std::string& path : {pool.worker.error_log, pool.worker.access_log}) {
+      if (auto prepared = prepare_log(path, *identity); !prepared) return prepared;
     }
   }
   return {};

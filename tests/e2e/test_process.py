@@ -129,7 +129,7 @@ def test_sockets_of_socket_activation(site):
                   f"exec {BIN}/arbiterd wsgi_test:application")
         server.set_inheritable(True)
         site.write("environment.py", "")
-        process = subprocess.Popen(["sh", "-c", script], cwd=site.app, env=site.environment(),
+        process = subprocess.Popen(["bash", "-c", script], cwd=site.app, env=site.environment(),
                                    pass_fds=[server.fileno()], stdin=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)
         try:
