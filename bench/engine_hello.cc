@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine with an application that costs nothing, to be driven by a load generator: what a request
-// costs before any runtime. `engine_hello [PORT [THREADS]]`; ends on SIGTERM or SIGINT.
+// The engine with an application that costs nothing, to be driven by a load generator: what a
+// request costs before any runtime. `engine_hello [PORT [THREADS]]`; ends on SIGTERM or SIGINT.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>

@@ -15,7 +15,8 @@
 namespace corn::ctl {
 namespace {
 
-// Stands for the minus of "-1", which the parser would take for an option. Not to be typed by accident.
+// Stands for the minus of "-1", which the parser would take for an option. Not to be typed by
+// accident.
 constexpr char kMinus = '\x01';
 
 bool is_negative_number(const std::string& word) {
@@ -107,8 +108,7 @@ void add_commands(CommandLine& line) {
   events.add_option("--after", line.events.after)->check(CLI::NonNegativeNumber);
   events.add_option("--pool", line.events.pool);
 
-  add_command(app, "reopen-logs",
-              [&] { line.task = [&] { return run_reopen_logs(session); }; });
+  add_command(app, "reopen-logs", [&] { line.task = [&] { return run_reopen_logs(session); }; });
 
   CLI::App& shutdown = add_command(
       app, "shutdown", [&] { line.task = [&] { return run_shutdown(session, line.shutdown); }; });
@@ -129,9 +129,8 @@ void add_commands(CommandLine& line) {
 
   add_command(app, "ls", [&] { line.task = [&] { return run_ls(session); }; });
   add_command(app, "version", [&] { line.task = [&] { return run_version(session); }; });
-  CLI::App& completion = add_command(app, "completion", [&] {
-    line.task = [&] { return run_completion(line.completion); };
-  });
+  CLI::App& completion = add_command(
+      app, "completion", [&] { line.task = [&] { return run_completion(line.completion); }; });
   completion.add_option("SHELL", line.completion.shell)->required();
 }
 
@@ -167,7 +166,8 @@ std::string command_among(const std::vector<std::string>& words) {
   return found == words.end() ? "" : *found;
 }
 
-// The command whose help is asked for, or nothing: help is wanted whatever else is wrong with the line.
+// The command whose help is asked for, or nothing: help is wanted whatever else is wrong with the
+// line.
 std::optional<std::string> help_asked(const std::vector<std::string>& words) {
   if (!words.empty() && words.front() == "help") return words.size() == 1 ? "" : words[1];
   if (std::ranges::find(words, "--help") == words.end() &&
@@ -194,8 +194,8 @@ Expected<Task> read_command_line(const std::vector<std::string>& arguments) {
   }
   const auto usage = [&](const std::string& message) {
     const std::string command = command_among(arguments);
-    return fail(ExitCode::kUsage, message + "\nTry 'cornctl help" +
-                                      (command.empty() ? "" : " " + command) + "'.");
+    return fail(ExitCode::kUsage,
+                message + "\nTry 'cornctl help" + (command.empty() ? "" : " " + command) + "'.");
   };
   try {
     line->app.parse(words);

@@ -20,13 +20,16 @@ std::string bash() {
   }
   return "# bash completion for cornctl\n"
          "_cornctl() {\n"
-         "  local words=\"" + std::string(common_options()) + "\"\n"
+         "  local words=\"" +
+         std::string(common_options()) +
+         "\"\n"
          "  local command=\"\" word\n"
          "  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
          "    case \"$word\" in -*) ;; *) command=\"$word\"; break ;; esac\n"
          "  done\n"
          "  case \"$command\" in\n"
-         "    \"\") words=\"" + commands + " help $words\" ;;\n" + cases +
+         "    \"\") words=\"" +
+         commands + " help $words\" ;;\n" + cases +
          "  esac\n"
          "  mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"${COMP_WORDS[COMP_CWORD]}\")\n"
          "}\n"
@@ -39,21 +42,27 @@ std::string zsh() {
   for (const CommandManual& manual : command_manuals()) {
     commands += "    '" + std::string(manual.name) + ":" + std::string(manual.summary) + "'\n";
     if (manual.options.empty()) continue;
-    cases += "    " + std::string(manual.name) + ") compadd -- " + std::string(manual.options) +
-             " ;;\n";
+    cases +=
+        "    " + std::string(manual.name) + ") compadd -- " + std::string(manual.options) + " ;;\n";
   }
   return "#compdef cornctl\n"
          "_cornctl() {\n"
-         "  local -a commands=(\n" + commands +
+         "  local -a commands=(\n" +
+         commands +
          "  )\n"
          "  local command=${${words[2,CURRENT-1]}[(r)[^-]*]}\n"
          "  if [[ -z $command ]]; then\n"
          "    _describe command commands\n"
          "  fi\n"
-         "  case $command in\n" + cases +
+         "  case $command in\n" +
+         cases +
+         "  esac\n"
+         "  case $command in\n"
          "    config) _files ;;\n"
          "  esac\n"
-         "  compadd -- " + std::string(common_options()) + "\n"
+         "  compadd -- " +
+         std::string(common_options()) +
+         "\n"
          "}\n"
          "_cornctl \"$@\"";
 }
@@ -89,8 +98,8 @@ Outcome run_completion(const CompletionArguments& arguments) {
   } else if (arguments.shell == "fish") {
     print_line(fish());
   } else {
-    return fail(ExitCode::kUsage, "there is no completion for '" + arguments.shell +
-                                      "': say bash, zsh or fish");
+    return fail(ExitCode::kUsage,
+                "there is no completion for '" + arguments.shell + "': say bash, zsh or fish");
   }
   return {};
 }

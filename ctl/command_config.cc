@@ -31,8 +31,8 @@ Outcome run_config_show(const Session& session, const ConfigShowArguments& argum
     print_json(*config);
     return {};
   }
-  // One table for each run of settings of one pool; a name and a value fit half a line each, and where
-  // they don't, the value is cut, since --json has all of it.
+  // One table for each run of settings of one pool; a name and a value fit half a line each, and
+  // where they don't, the value is cut, since --json has all of it.
   constexpr std::size_t kLongestValue = 30;
   for (int next = 0; next < config->settings_size();) {
     const std::string pool = config->settings(next).pool();
@@ -43,10 +43,10 @@ Outcome run_config_show(const Session& session, const ConfigShowArguments& argum
                  {"FROM", Table::Align::kLeft}});
     for (; next < config->settings_size() && config->settings(next).pool() == pool; ++next) {
       const api::GetConfigResponse::Setting& setting = config->settings(next);
-      table.add({setting.name(),
-                 fit(setting.value(), kLongestValue),
-                 {setting.origin(),
-                  setting.origin() == "default" ? Colour::kFaint : Colour::kNone}});
+      table.add(
+          {setting.name(),
+           fit(setting.value(), kLongestValue),
+           {setting.origin(), setting.origin() == "default" ? Colour::kFaint : Colour::kNone}});
     }
     table.print();
   }
@@ -57,8 +57,8 @@ Outcome run_config_check(const Session& session, const ConfigCheckArguments& arg
   std::error_code error;
   const std::filesystem::path file = std::filesystem::absolute(arguments.file, error);
   if (error) {
-    return fail(ExitCode::kUsage, "cannot tell where '" + arguments.file + "' is: " +
-                                      error.message());
+    return fail(ExitCode::kUsage,
+                "cannot tell where '" + arguments.file + "' is: " + error.message());
   }
   auto client = Client::connect(session, kWaitingLimit);
   if (!client) {

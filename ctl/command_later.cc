@@ -48,8 +48,8 @@ Outcome run_dump(const Session& session, const DumpArguments& arguments) {
 }
 
 Outcome run_later(const std::string& command) {
-  return fail(ExitCode::kFailed,
-              "the command '" + command + "' is not in this version of Corn (" CORN_VERSION ") yet");
+  return fail(ExitCode::kFailed, "the command '" + command +
+                                     "' is not in this version of Corn (" CORN_VERSION ") yet");
 }
 
 }  // namespace corn::ctl

@@ -17,7 +17,8 @@
 namespace corn::ctl {
 namespace {
 
-// An instance that doesn't answer holds up the list no longer than this, or --timeout if that is less.
+// An instance that doesn't answer holds up the list no longer than this, or --timeout if that is
+// less.
 constexpr std::chrono::seconds kPatience{2};
 
 Expected<api::GetStatusResponse> status_of(const Instance& instance,
@@ -28,14 +29,15 @@ Expected<api::GetStatusResponse> status_of(const Instance& instance,
   return client.call(&api::Arbiter::Stub::GetStatus, api::GetStatusRequest());
 }
 
-// {"instances": [{"instance": NAME, "address": ADDRESS, "error": WHY} or with "arbiter" and "pools", as
-// GetStatus has them]}
+// {"instances": [{"instance": NAME, "address": ADDRESS, "error": WHY} or with "arbiter" and
+// "pools", as GetStatus has them]}
 class JsonList {
  public:
   void add(const Instance& instance, const Expected<api::GetStatusResponse>& status) {
-    google::protobuf::Struct& entry =
-        *(*list_.mutable_fields())["instances"].mutable_list_value()->add_values()
-             ->mutable_struct_value();
+    google::protobuf::Struct& entry = *(*list_.mutable_fields())["instances"]
+                                           .mutable_list_value()
+                                           ->add_values()
+                                           ->mutable_struct_value();
     if (status) {
       google::protobuf::util::JsonPrintOptions options;
       options.always_print_primitive_fields = true;

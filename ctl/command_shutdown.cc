@@ -15,7 +15,8 @@ Outcome run_shutdown(const Session& session, const ShutdownArguments& arguments)
   if (session.json) {
     print_json(*begun);
   } else {
-    print_line(arguments.quick ? "shutting down at once" : "shutting down when requests have ended");
+    print_line(arguments.quick ? "shutting down at once"
+                               : "shutting down when requests have ended");
   }
   return {};
 }

@@ -36,10 +36,10 @@ Outcome run_stop_worker(const Session& session, const StopWorkerArguments& argum
 
 struct EventsArguments {
   bool follow = false;
-  bool whole = false;          // texts with all their lines
-  std::uint32_t last = 0;      // only so many of those kept; 0: all
-  std::uint64_t after = 0;     // only those after this sequence number
-  std::string pool;            // empty: all
+  bool whole = false;       // texts with all their lines
+  std::uint32_t last = 0;   // only so many of those kept; 0: all
+  std::uint64_t after = 0;  // only those after this sequence number
+  std::string pool;         // empty: all
 };
 Outcome run_events(const Session& session, const EventsArguments& arguments);
 
@@ -51,7 +51,7 @@ struct ShutdownArguments {
 Outcome run_shutdown(const Session& session, const ShutdownArguments& arguments);
 
 struct ConfigShowArguments {
-  std::string pool;  // empty: all
+  std::string pool;      // empty: all
   bool changed = false;  // only what isn't a default
 };
 Outcome run_config_show(const Session& session, const ConfigShowArguments& arguments);

@@ -53,7 +53,8 @@ int try_connect(const std::string& path, std::chrono::duration<double> limit,
   return ::fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) == 0 ? 0 : errno;
 }
 
-// As arbiterd writes a name into a file's: bytes other than A-Z a-z 0-9 . _ : + @ - become %XX, a leading dot too.
+// As arbiterd writes a name into a file's: bytes other than A-Z a-z 0-9 . _ : + @ - become %XX, a
+// leading dot too.
 std::string escaped(std::string_view name) {
   constexpr std::string_view kKept =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:+@-";
@@ -84,9 +85,8 @@ Expected<std::string> path_of_instance(const std::string& name) {
     const auto found = std::ranges::find(running, candidate, &Instance::name);
     if (found != running.end()) return found->path;
   }
-  return fail(ExitCode::kNotReachable,
-              "no instance '" + name + "' is running" +
-                  (running.empty() ? "" : "; these are:" + list(running)));
+  return fail(ExitCode::kNotReachable, "no instance '" + name + "' is running" +
+                                           (running.empty() ? "" : "; these are:" + list(running)));
 }
 
 Expected<std::string> path_of_only_instance() {
@@ -104,9 +104,9 @@ Expected<std::string> path_of_only_instance() {
   for (const std::string& directory : runtime_directories()) {
     looked += (looked.empty() ? " (looked in " : ", ") + directory;
   }
-  return fail(ExitCode::kNotReachable,
-              "no arbiter is running" + (looked.empty() ? looked : looked + ")") +
-                  "; one elsewhere is named with --control unix:PATH");
+  return fail(ExitCode::kNotReachable, "no arbiter is running" +
+                                           (looked.empty() ? looked : looked + ")") +
+                                           "; one elsewhere is named with --control unix:PATH");
 }
 
 }  // namespace
@@ -122,7 +122,7 @@ std::vector<std::string> runtime_directories() {
   std::vector<std::string> result;
   std::set<std::pair<dev_t, ino_t>> seen;
   for (const std::string& candidate : candidates) {
-    struct stat status{};
+    struct stat status {};
     if (::stat(candidate.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) continue;
     if (status.st_uid != ::getuid() && status.st_uid != 0) continue;
     if (seen.emplace(status.st_dev, status.st_ino).second) result.push_back(candidate);
@@ -175,9 +175,8 @@ Expected<Connection> connect_to(const std::string& path, std::chrono::duration<d
       return connection;
     case EACCES:
     case EPERM:
-      return fail(ExitCode::kNotAllowed,
-                  "not allowed to control the arbiter at " + path +
-                      "; only its own user and root may (try sudo)");
+      return fail(ExitCode::kNotAllowed, "not allowed to control the arbiter at " + path +
+                                             "; only its own user and root may (try sudo)");
     case EAGAIN:
       return fail(ExitCode::kTimedOut, "the arbiter at " + path + " does not answer");
     case ENOENT:
@@ -189,8 +188,8 @@ Expected<Connection> connect_to(const std::string& path, std::chrono::duration<d
                   "no arbiter is running at " + path +
                       ": its socket was left behind; cornctl ls shows which are");
     default:
-      return fail(ExitCode::kNotReachable, "cannot reach an arbiter at " + path + ": " +
-                                               std::strerror(error));
+      return fail(ExitCode::kNotReachable,
+                  "cannot reach an arbiter at " + path + ": " + std::strerror(error));
   }
 }
 

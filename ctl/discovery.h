@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which arbiters run on this machine, and where they are reached: RUNTIME_DIRECTORY/INSTANCE.sock, in the runtime
-// directories that arbiterd uses.
+// Which arbiters run on this machine, and where they are reached: RUNTIME_DIRECTORY/INSTANCE.sock,
+// in the runtime directories that arbiterd uses.
 #pragma once
 
 #include <chrono>
@@ -26,11 +26,12 @@ struct Connection {
   std::string path;
 };
 
-// $XDG_RUNTIME_DIR/corn, /run/corn, /tmp/corn-UID: those that exist and belong to this user or root (others might
-// have put anything there).
+// $XDG_RUNTIME_DIR/corn, /run/corn, /tmp/corn-UID: those that exist and belong to this user or root
+// (others might have put anything there).
 std::vector<std::string> runtime_directories();
 
-// Instances that answer, or would if we were allowed, by name. Sockets nobody listens on are left out.
+// Instances that answer, or would if we were allowed, by name. Sockets nobody listens on are left
+// out.
 std::vector<Instance> running_instances();
 
 // The path of `address`: "unix:PATH", or a path as it is.

@@ -8,9 +8,8 @@ namespace corn::ctl {
 namespace {
 
 constexpr std::array kManuals{
-    CommandManual{
-        "status", "status [POOL]", "show the arbiter, its pools and workers",
-        R"(Shows the arbiter, each pool (or only POOL) and each worker:
+    CommandManual{"status", "status [POOL]", "show the arbiter, its pools and workers",
+                  R"(Shows the arbiter, each pool (or only POOL) and each worker:
   STATE  BOOTING   loading the application
          READY     serving, with room for requests
          BUSY      serving, every application thread in a request
@@ -24,10 +23,10 @@ Examples:
   cornctl status
   cornctl status --json | jq '.pools[].workers[] | select(.state == "BUSY")'
 )",
-        ""},
-    CommandManual{
-        "reload", "reload [POOL]", "load code and settings anew, without losing a request",
-        R"(Reads the settings again and replaces all workers, or only POOL's. New workers
+                  ""},
+    CommandManual{"reload", "reload [POOL]",
+                  "load code and settings anew, without losing a request",
+                  R"(Reads the settings again and replaces all workers, or only POOL's. New workers
 boot first; when they are ready, the old ones finish their requests and exit.
 Waits for all of that and shows progress on standard error.
 
@@ -38,7 +37,7 @@ Examples:
   cornctl reload
   cornctl reload web --timeout 300
 )",
-        ""},
+                  ""},
     CommandManual{
         "scale", "scale [POOL] +2|-1|4 [--no-wait]", "change the number of workers",
         R"(Gives a pool two workers more (+2), one fewer (-1), or four in all (4). POOL may
@@ -54,28 +53,25 @@ Examples:
   cornctl scale web 8 --no-wait
 )",
         "--no-wait"},
-    CommandManual{
-        "restart", "restart WORKER", "replace one worker gracefully",
-        R"(Replaces the worker with the pid WORKER: its successor is ready before it
+    CommandManual{"restart", "restart WORKER", "replace one worker gracefully",
+                  R"(Replaces the worker with the pid WORKER: its successor is ready before it
 finishes its requests and exits.
 
 Example:
   cornctl restart 4711
 )",
-        ""},
-    CommandManual{
-        "kill", "kill WORKER", "kill one worker now; it is replaced",
-        R"(Kills the worker with the pid WORKER, requests and all, and waits for its
+                  ""},
+    CommandManual{"kill", "kill WORKER", "kill one worker now; it is replaced",
+                  R"(Kills the worker with the pid WORKER, requests and all, and waits for its
 successor. For a worker that hangs; 'restart' loses nothing.
 
 Example:
   cornctl kill 4711
 )",
-        ""},
-    CommandManual{
-        "events", "events [-f] [-n N] [--after N] [--pool POOL] [--whole]",
-        "what has happened, and with -f what happens",
-        R"(Prints the instance's history: number, time, what happened, worker, details.
+                  ""},
+    CommandManual{"events", "events [-f] [-n N] [--after N] [--pool POOL] [--whole]",
+                  "what has happened, and with -f what happens",
+                  R"(Prints the instance's history: number, time, what happened, worker, details.
 
 Options:
   -f, --follow   go on with events as they happen
@@ -88,27 +84,24 @@ Examples:
   cornctl events -n 20
   cornctl events -f --json
 )",
-        "-f --follow -n --last --after --pool --whole"},
-    CommandManual{
-        "reopen-logs", "reopen-logs", "open log files anew after a rotation",
-        R"(Opens all log files anew under their old names, workers' too (as signal USR1
+                  "-f --follow -n --last --after --pool --whole"},
+    CommandManual{"reopen-logs", "reopen-logs", "open log files anew after a rotation",
+                  R"(Opens all log files anew under their old names, workers' too (as signal USR1
 does). To be called by whatever has renamed them, for example in logrotate's
 postrotate section.
 )",
-        ""},
-    CommandManual{
-        "shutdown", "shutdown [--quick]", "stop the instance",
-        R"(Stops the instance when requests in flight have ended, at the latest after its
+                  ""},
+    CommandManual{"shutdown", "shutdown [--quick]", "stop the instance",
+                  R"(Stops the instance when requests in flight have ended, at the latest after its
 graceful_timeout (as signal TERM does). Returns when that has begun.
 
 Options:
   --quick   do not wait for requests (as signal INT does)
 )",
-        "--quick"},
-    CommandManual{
-        "config", "config show [POOL] | config check FILE",
-        "show settings in force; check a file",
-        R"(show [POOL]    every setting, its value, and where that came from
+                  "--quick"},
+    CommandManual{"config", "config show [POOL] | config check FILE",
+                  "show settings in force; check a file",
+                  R"(show [POOL]    every setting, its value, and where that came from
   --changed    only what is not a default
 check FILE     reads FILE as a start with '-c FILE' would; changes nothing.
                Exit status 1 if it has mistakes.
@@ -118,21 +111,23 @@ Examples:
   cornctl config show --changed
   cornctl config check corn.toml && cornctl reload
 )",
-        "show check --changed --load"},
-    CommandManual{
-        "ls", "ls", "list the instances that run on this machine",
-        R"(Lists the instances in $XDG_RUNTIME_DIR/corn, /run/corn and /tmp/corn-UID.
+                  "show check --changed --load"},
+    CommandManual{"ls", "ls", "list the instances that run on this machine",
+                  R"(Lists the instances in $XDG_RUNTIME_DIR/corn, /run/corn and /tmp/corn-UID.
 )",
-        ""},
-    CommandManual{"version", "version", "show cornctl's version", "", ""},
-    CommandManual{
-        "completion", "completion bash|zsh|fish", "print a completion script for a shell",
-        R"(Examples:
+                  ""},
+    CommandManual{"version", "version", "show cornctl's version, and the arbiter's",
+                  R"(Shows this program's version, and that of the arbiter, where one is found. They
+differ after a new version was installed, until the arbiter is started anew.
+)",
+                  ""},
+    CommandManual{"completion", "completion bash|zsh|fish", "print a completion script for a shell",
+                  R"(Examples:
   source <(cornctl completion bash)
   cornctl completion zsh > ~/.zfunc/_cornctl
   cornctl completion fish > ~/.config/fish/completions/cornctl.fish
 )",
-        "bash zsh fish"},
+                  "bash zsh fish"},
 };
 
 constexpr std::string_view kCommonOptions =

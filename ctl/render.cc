@@ -110,7 +110,8 @@ void Table::print() const {
   for (const std::vector<Cell>& row : rows_) print_line(line(row, widths));
 }
 
-std::string Table::line(const std::vector<Cell>& row, const std::vector<std::size_t>& widths) const {
+std::string Table::line(const std::vector<Cell>& row,
+                        const std::vector<std::size_t>& widths) const {
   std::string text(indent_, ' ');
   std::size_t used = indent_;
   for (std::size_t i = 0; i < row.size(); ++i) {

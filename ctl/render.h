@@ -14,8 +14,8 @@
 
 namespace corn::ctl {
 
-// How long lines may be: the terminal's width, where standard output is a terminal wider than 80 columns, and
-// otherwise 80.
+// How long lines may be: the terminal's width, where standard output is a terminal wider than 80
+// columns, and otherwise 80.
 std::size_t columns();
 
 enum class Colour { kNone, kGood, kWarning, kBad, kFaint };
@@ -34,11 +34,12 @@ Colour colour_of_state(std::string_view state);
 // Writes the message as one line of JSON (proto3 mapping), fields with default values included.
 void print_json(const google::protobuf::Message& message, bool flush = false);
 
-// Waits for nothing more to be written. Fails when standard output could not take it all (disk full).
+// Waits for nothing more to be written. Fails when standard output could not take it all (disk
+// full).
 Outcome finish_output();
 
-// Rows under a heading, each column as wide as its widest cell. The last column is cut so that lines fit
-// columns(); cells are made harmless.
+// Rows under a heading, each column as wide as its widest cell. The last column is cut so that
+// lines fit columns(); cells are made harmless.
 class Table {
  public:
   enum class Align { kLeft, kRight };

@@ -11,14 +11,15 @@
 
 namespace corn::ctl {
 
-// Columns on a terminal, one for each character: names here are rarely of scripts where that is wrong.
+// Columns on a terminal, one for each character: names here are rarely of scripts where that is
+// wrong.
 std::size_t width(std::string_view text);
 
 // The first line, cut to so many columns; "…" stands for what is missing.
 std::string fit(std::string_view text, std::size_t columns);
 
-// Control characters other than newline and tab written as \xNN: what a request or an application put
-// into a text must not move the cursor or rename the window.
+// Control characters other than newline and tab written as \xNN: what a request or an application
+// put into a text must not move the cursor or rename the window.
 std::string harmless(std::string_view text);
 
 std::string fixed(double value, int decimals);

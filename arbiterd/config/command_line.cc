@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <map>
+#include <set>
 
 #include "arbiterd/config/text.h"
 
@@ -107,16 +109,18 @@ class OptionParser {
       for (const std::string_view flag : flags_of(setting)) {
         names += (names.empty() ? "" : ",") + std::string(flag);
       }
+      CLI::Option* option = nullptr;
       if (takes_value(setting)) {
-        options_[&setting] = app_.add_option(names, texts_[&setting])
-                                 ->expected(1)
-                                 ->allow_extra_args(false)
-                                 ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+        option = app_.add_option(names, texts_[&setting])
+                     ->expected(1)
+                     ->allow_extra_args(false)
+                     ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
       } else {
-        options_[&setting] = app_.add_flag(names, texts_[&setting])
-                                 ->disable_flag_override()
-                                 ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+        option = app_.add_flag(names, texts_[&setting])
+                     ->disable_flag_override()
+                     ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
       }
+      settings_[option] = &setting;
     }
   }
 
@@ -130,12 +134,9 @@ class OptionParser {
   // The options that were given, each with its values in the order given.
   [[nodiscard]] std::vector<std::pair<const Setting*, Strings>> given() const {
     std::vector<std::pair<const Setting*, Strings>> all;
+    std::set<const CLI::Option*> seen;
     for (const CLI::Option* option : app_.parse_order()) {
-      for (const auto& [setting, known] : options_) {
-        const bool repeated = std::any_of(
-            all.begin(), all.end(), [&](const auto& entry) { return entry.first == setting; });
-        if (known == option && !repeated) all.emplace_back(setting, option->results());
-      }
+      if (seen.insert(option).second) all.emplace_back(settings_.at(option), option->results());
     }
     return all;
   }
@@ -143,7 +144,7 @@ class OptionParser {
  private:
   CLI::App app_;
   std::map<const Setting*, Strings> texts_;
-  std::map<const Setting*, CLI::Option*> options_;
+  std::map<const CLI::Option*, const Setting*> settings_;
 };
 
 Given given_option(const Setting& setting, const Strings& values, const std::string& origin) {

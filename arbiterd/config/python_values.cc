@@ -34,7 +34,7 @@ RawValue raw_value(const Json& json) {
     }
     case Json::value_t::object: {
       RawValue::Table table;
-      for (const auto& [name, value] : json.items()) table.emplace_back(name, raw_value(value));
+      for (const auto& [name, value] : json.items()) table.push_back({name, raw_value(value)});
       return {std::move(table)};
     }
     case Json::value_t::null:

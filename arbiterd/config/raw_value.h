@@ -5,7 +5,7 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -17,12 +17,18 @@ struct RawValue {
     std::string type;  // an object without a JSON form: "function", "Path"
   };
   using List = std::vector<RawValue>;
-  using Table = std::vector<std::pair<std::string, RawValue>>;  // in the order written
+  struct Entry;
+  using Table = std::vector<Entry>;  // in the order written
 
   std::variant<None, bool, std::int64_t, double, std::string, List, Table, Opaque> content;
 
   // As TOML would write it, for messages; an opaque object as "<function>".
   [[nodiscard]] std::string text() const;
+};
+
+struct RawValue::Entry {
+  std::string name;
+  RawValue value;
 };
 
 // `text` as a TOML basic string, quotes included.

@@ -28,7 +28,7 @@ RawValue raw_value(const toml::node& node) {
   if (const auto* table = node.as_table()) {
     RawValue::Table entries;
     for (const auto& [key, value] : *table) {
-      entries.emplace_back(std::string(key.str()), raw_value(value));
+      entries.push_back({std::string(key.str()), raw_value(value)});
     }
     return {std::move(entries)};
   }

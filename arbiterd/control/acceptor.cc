@@ -43,7 +43,8 @@ void Acceptor::run() {
   pollfd watched[] = {{.fd = stop_.get(), .events = POLLIN, .revents = 0},
                       {.fd = socket_.descriptor(), .events = POLLIN, .revents = 0}};
   for (;;) {
-    if (::poll(watched, 2, -1) < 0) continue;  // EINTR: signals are blocked here, but a debugger's stop
+    if (::poll(watched, 2, -1) < 0)
+      continue;  // EINTR: signals are blocked here, but a debugger's stop
     if (watched[0].revents != 0) return;
     accept_all();
   }

@@ -17,7 +17,8 @@ namespace corn::control {
 // listens on itself. Asleep unless somebody connects.
 class Acceptor {
  public:
-  // A new connection, non-blocking, and the uid of the process that made it. Called on the acceptor's thread.
+  // A new connection, non-blocking, and the uid of the process that made it. Called on the
+  // acceptor's thread.
   using Accepted = std::function<void(base::UniqueFd connection, uid_t uid)>;
 
   // Fails when no event descriptor is to be had.

@@ -30,8 +30,8 @@ using WatchStatusCall = StreamCall<api::WatchStatusRequest, api::GetStatusRespon
 // Progress that a client hasn't read yet; more is dropped, what comes later says more anyway.
 constexpr std::size_t kMostProgress = 64;
 
-// A callback for the door: takes what the door says to `then(call, what)` on the queue's thread, if the call is
-// still there.
+// A callback for the door: takes what the door says to `then(call, what)` on the queue's thread, if
+// the call is still there.
 template <typename What, typename CallType>
 std::function<void(const What&)> bring_back(
     const std::shared_ptr<CallType>& call,
@@ -120,12 +120,12 @@ void answer_accepted(const ScaleCall::Pointer& call, const core::Accepted& accep
 }
 
 void answer_scaled(const ScaleCall::Pointer& call, const driver::CommandOutcome& outcome) {
-  answer<api::ScaleResponse>(
-      call, outcome, [](const driver::CommandOutcome& done, api::ScaleResponse& response) {
-        response.set_before(done.before);
-        response.set_after(done.after);
-        response.set_text(clean_text(done.text));
-      });
+  answer<api::ScaleResponse>(call, outcome,
+                             [](const driver::CommandOutcome& done, api::ScaleResponse& response) {
+                               response.set_before(done.before);
+                               response.set_after(done.after);
+                               response.set_text(clean_text(done.text));
+                             });
 }
 
 void scale(const ScaleCall::Pointer& call) {
@@ -178,8 +178,8 @@ void stop_worker(const StopWorkerCall::Pointer& call) {
 }
 
 void answer_reopened(const ReopenLogsCall::Pointer& call, const driver::CommandOutcome& outcome) {
-  answer<api::ReopenLogsResponse>(
-      call, outcome, [](const driver::CommandOutcome&, api::ReopenLogsResponse&) {});
+  answer<api::ReopenLogsResponse>(call, outcome,
+                                  [](const driver::CommandOutcome&, api::ReopenLogsResponse&) {});
 }
 
 void reopen_logs(const ReopenLogsCall::Pointer& call) {
@@ -250,11 +250,10 @@ void check_config(const CheckConfigCall::Pointer& call) {
   }
 }
 
-// Passes a call's pointers on to the service's function of that name, whose type is generated and unnameable.
-#define CORN_OFFER(NAME)                                            \
-  [&service = service_](auto*... pointers) {                        \
-    service.Request##NAME(pointers...);                             \
-  }
+// Passes a call's pointers on to the service's function of that name, whose type is generated and
+// unnameable.
+#define CORN_OFFER(NAME) \
+  [&service = service_](auto*... pointers) { service.Request##NAME(pointers...); }
 
 }  // namespace
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A call that a client has open. Everything here belongs to the queue's thread; a door's callback, which runs on
-// the loop thread, keeps a weak pointer to its call and posts what it has to say.
+// A call that a client has open. Everything here belongs to the queue's thread; a door's callback,
+// which runs on the loop thread, keeps a weak pointer to its call and posts what it has to say.
 //
-// The life of a call: request() offers it to gRPC, which fills it in when a client calls, and completes
-// `started`; the next one of its kind is offered, the caller is checked, and the service's handler gets it. It
-// is among the open calls until gRPC completes `closed`, which it does once when the call has been answered, or
-// when the client has cancelled it, gone away, or its deadline has passed. Then nobody keeps it.
+// The life of a call: request() offers it to gRPC, which fills it in when a client calls, and
+// completes `started`; the next one of its kind is offered, the caller is checked, and the
+// service's handler gets it. It is among the open calls until gRPC completes `closed`, which it
+// does once when the call has been answered, or when the client has cancelled it, gone away, or its
+// deadline has passed. Then nobody keeps it.
 #pragma once
 
 #include <grpcpp/completion_queue.h>
@@ -35,8 +36,9 @@ class Call;
 // What calls share. Lives until the queue is drained. Queue thread only, except for what is
 // thread-safe by itself.
 struct Switchboard {
-  driver::Door& door;                 // thread-safe
-  std::shared_ptr<Mailbox> mailbox;   // thread-safe; door callbacks keep it, and may outlive the rest
+  driver::Door& door;  // thread-safe
+  std::shared_ptr<Mailbox>
+      mailbox;  // thread-safe; door callbacks keep it, and may outlive the rest
   grpc::ServerCompletionQueue& queue;
   uid_t allowed_uid = 0;
   Peers peers;
@@ -144,8 +146,9 @@ template <typename Request, typename Response>
 class StreamCall final : public Call {
  public:
   using Pointer = std::shared_ptr<StreamCall>;
-  using Offer = std::function<void(grpc::ServerContext*, Request*, grpc::ServerAsyncWriter<Response>*,
-                                   grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void* tag)>;
+  using Offer =
+      std::function<void(grpc::ServerContext*, Request*, grpc::ServerAsyncWriter<Response>*,
+                         grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void* tag)>;
   using Handler = std::function<void(const Pointer&)>;
 
   explicit StreamCall(Switchboard& board)

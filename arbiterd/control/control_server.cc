@@ -68,8 +68,8 @@ class ControlServer::Impl {
   void run();
   void accepted(base::UniqueFd connection, uid_t uid);
 
-  // Members in the order of their making: calls hold on to the services and the board, and are gone when the queue
-  // is drained, which stop() sees to.
+  // Members in the order of their making: calls hold on to the services and the board, and are gone
+  // when the queue is drained, which stop() sees to.
   const std::string instance_;
   ArbiterService arbiter_;
   HealthService health_;
@@ -94,7 +94,8 @@ ControlServer::Impl::Impl(const ControlServerOptions& options, driver::Door& doo
   builder.RegisterService(&reflection_.service());
   builder.SetMaxReceiveMessageSize(kLargestRequest);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(kMostOpenCalls));
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // a unix socket's bandwidth is no question
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE,
+                             0);  // a unix socket's bandwidth is no question
   queue_ = builder.AddCompletionQueue();
   server_ = builder.BuildAndStart();
   CORN_CHECK(server_ != nullptr);  // it has no port that could be taken

@@ -30,23 +30,25 @@ base::Result<base::UniqueFd> make_socket() {
 
 // Removes what an arbiter that was killed has left at the path.
 base::Status remove_stale(const std::string& path, const sockaddr_un& address) {
-  struct stat status{};
+  struct stat status {};
   if (::lstat(path.c_str(), &status) != 0) {
     if (errno == ENOENT) return {};
     return fail_errno("cannot make the control socket " + path, errno);
   }
   if (!S_ISSOCK(status.st_mode)) {
-    return fail("cannot make the control socket " + path +
-                    ": there is a file of another kind; remove it, or name another path with --control",
-                EEXIST);
+    return fail(
+        "cannot make the control socket " + path +
+            ": there is a file of another kind; remove it, or name another path with --control",
+        EEXIST);
   }
   auto probe = make_socket();
   if (!probe) return tl::unexpected(std::move(probe).error());
   if (::connect(probe->get(), generic(address), sizeof address) == 0 || errno == EAGAIN) {
-    return fail("cannot make the control socket " + path +
-                    ": another process listens on it (find it with: ss -lxp); name another path with "
-                    "--control",
-                EADDRINUSE);
+    return fail(
+        "cannot make the control socket " + path +
+            ": another process listens on it (find it with: ss -lxp); name another path with "
+            "--control",
+        EADDRINUSE);
   }
   if (errno != ECONNREFUSED) {
     return fail_errno("cannot tell whether the control socket " + path + " is in use", errno);
@@ -75,15 +77,15 @@ base::Result<ControlSocket> ControlSocket::listen(const std::string& path) {
   }
   auto socket = make_socket();
   if (!socket) return tl::unexpected(std::move(socket).error());
-  // Linux makes the file with the mode of the socket's inode, less the umask: unlike a chmod after bind this
-  // leaves no window, and unlike umask(2) it concerns no other thread.
+  // Linux makes the file with the mode of the socket's inode, less the umask: unlike a chmod after
+  // bind this leaves no window, and unlike umask(2) it concerns no other thread.
   if (::fchmod(socket->get(), 0600) != 0) {
     return fail_errno("cannot restrict the control socket", errno);
   }
   if (::bind(socket->get(), generic(address), sizeof address) != 0) {
     return fail_errno("cannot make the control socket " + path, errno);
   }
-  struct stat status{};
+  struct stat status {};
   if (::lstat(path.c_str(), &status) != 0) {
     return fail_errno("cannot find the control socket just made, " + path, errno);
   }
@@ -105,8 +107,9 @@ ControlSocket::ControlSocket(ControlSocket&& other) noexcept
 
 ControlSocket::~ControlSocket() {
   if (path_.empty()) return;
-  struct stat status{};
-  // Compared while the socket is still open: its inode number can't have been given to another file.
+  struct stat status {};
+  // Compared while the socket is still open: its inode number can't have been given to another
+  // file.
   if (::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_) {
     ::unlink(path_.c_str());
   }

@@ -13,8 +13,9 @@ namespace corn::control {
 // A listening unix socket in the file system, mode 0600 from its first moment.
 class ControlSocket {
  public:
-  // Replaces a socket that nobody listens on; fails for one that answers, for any other kind of file, and where
-  // the directory is missing or closed to us. The caller sees to it that nobody else does the same now.
+  // Replaces a socket that nobody listens on; fails for one that answers, for any other kind of
+  // file, and where the directory is missing or closed to us. The caller sees to it that nobody
+  // else does the same now.
   static base::Result<ControlSocket> listen(const std::string& path);
 
   ControlSocket(ControlSocket&& other) noexcept;
@@ -22,8 +23,8 @@ class ControlSocket {
   ControlSocket(const ControlSocket&) = delete;
   ControlSocket& operator=(const ControlSocket&) = delete;
 
-  // Closes the socket, and removes the path if it's still this socket's: another arbiter may have made
-  // its own there since.
+  // Closes the socket, and removes the path if it's still this socket's: another arbiter may have
+  // made its own there since.
   ~ControlSocket();
 
   [[nodiscard]] int descriptor() const { return socket_.get(); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The door's value types in the API's messages. Text is cleaned on the way (text.h), counts that are wider
-// inside are cut to the API's range.
+// The door's value types in the API's messages. Text is cleaned on the way (text.h), counts that
+// are wider inside are cut to the API's range.
 #pragma once
 
 #include <string_view>

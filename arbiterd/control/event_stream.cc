@@ -21,7 +21,8 @@ constexpr std::size_t kMostPending = 512;
 class EventStream : public std::enable_shared_from_this<EventStream> {
  public:
   explicit EventStream(EventCall& call)
-      : call_(call), began_(std::chrono::system_clock::now()),
+      : call_(call),
+        began_(std::chrono::system_clock::now()),
         last_sequence_(call.request().after_sequence()) {}
 
   void subscribe();
@@ -77,8 +78,8 @@ void EventStream::subscribe() {
 void EventStream::deliver(const driver::HistoryEvent& event) {
   last_sequence_ = event.sequence;
   const v1::WatchEventsRequest& request = call_.request();
-  const bool wanted = request.pool().empty() || event.record.pool.empty() ||
-                      event.record.pool == request.pool();
+  const bool wanted =
+      request.pool().empty() || event.record.pool.empty() || event.record.pool == request.pool();
   const bool full = request.limit() != 0 && sent_ == request.limit();
   if (!wanted || full) {
     pending_->fetch_sub(1);

@@ -26,7 +26,8 @@ constexpr std::size_t kMostPending = 1;
 ServingStatus status_of(const driver::StatusSnapshot& snapshot, const std::string& service) {
   const auto serves = [](const driver::PoolStatus& pool) { return pool.ready > 0; };
   const auto shown = [](bool serving) {
-    return serving ? health::HealthCheckResponse::SERVING : health::HealthCheckResponse::NOT_SERVING;
+    return serving ? health::HealthCheckResponse::SERVING
+                   : health::HealthCheckResponse::NOT_SERVING;
   };
   const bool stopping = snapshot.arbiter.state == "STOPPING";
   if (service.empty()) {
@@ -59,8 +60,8 @@ void check(const CheckCall::Pointer& call) {
   if (!taken) call->refuse(queue_full());
 }
 
-// Asks for the status whenever something has happened, and tells the client what has changed. Belongs to its
-// call; queue thread only, but for happened_.
+// Asks for the status whenever something has happened, and tells the client what has changed.
+// Belongs to its call; queue thread only, but for happened_.
 class HealthWatch : public std::enable_shared_from_this<HealthWatch> {
  public:
   explicit HealthWatch(WatchCall& call) : call_(call) {}
@@ -75,7 +76,8 @@ class HealthWatch : public std::enable_shared_from_this<HealthWatch> {
   void answered(ServingStatus status);
 
   WatchCall& call_;
-  // Set by the door's callback when it has posted that something happened; cleared when that is seen to.
+  // Set by the door's callback when it has posted that something happened; cleared when that is
+  // seen to.
   const std::shared_ptr<std::atomic<bool>> happened_ = std::make_shared<std::atomic<bool>>(false);
   DoorSubscription subscription_;
   std::optional<ServingStatus> told_;

@@ -8,8 +8,8 @@
 
 namespace corn::control {
 
-// grpc.health.v1.Health: "" is the instance, a pool's name the pool. gRPC's own implementation would add two
-// threads that wake up regularly.
+// grpc.health.v1.Health: "" is the instance, a pool's name the pool. gRPC's own implementation
+// would add two threads that wake up regularly.
 class HealthService {
  public:
   [[nodiscard]] grpc::Service& service() { return service_; }

@@ -13,9 +13,9 @@
 
 namespace corn::control {
 
-// Thread-safe. Work runs in the order posted, on the queue's thread. It has no limit of its own: each poster
-// has one (a call is answered once, a stream counts what it has under way, the acceptor counts
-// its connections), and open calls are limited.
+// Thread-safe. Work runs in the order posted, on the queue's thread. It has no limit of its own:
+// each poster has one (a call is answered once, a stream counts what it has under way, the acceptor
+// counts its connections), and open calls are limited.
 class Mailbox {
  public:
   explicit Mailbox(grpc::CompletionQueue& queue);
@@ -25,8 +25,8 @@ class Mailbox {
   // Does nothing once closed.
   void post(std::function<void()> work);
 
-  // From now on nothing is taken; what was posted before still runs. To be called before the completion queue
-  // is shut down, which must not be given anything after that.
+  // From now on nothing is taken; what was posted before still runs. To be called before the
+  // completion queue is shut down, which must not be given anything after that.
   void close();
 
  private:

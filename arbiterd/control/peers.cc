@@ -19,7 +19,7 @@ constexpr int kFirstNumber = 256;
 constexpr int kLastNumber = 960;
 
 ino_t inode_of(int fd) {
-  struct stat status{};
+  struct stat status {};
   return ::fstat(fd, &status) == 0 ? status.st_ino : 0;
 }
 
@@ -53,7 +53,8 @@ std::optional<uid_t> Peers::uid_of(std::string_view peer) const {
 }
 
 void Peers::forget_closed() {
-  std::erase_if(peers_, [](const auto& entry) { return inode_of(entry.first) != entry.second.inode; });
+  std::erase_if(peers_,
+                [](const auto& entry) { return inode_of(entry.first) != entry.second.inode; });
 }
 
 }  // namespace corn::control

@@ -13,13 +13,13 @@
 
 namespace corn::control {
 
-// Who is at the other end of each connection. gRPC names a connection that it was given as a descriptor
-// "fd:N", and says nothing more about it; so the kernel's answer is kept under N until N is given out
-// again. Queue thread only.
+// Who is at the other end of each connection. gRPC names a connection that it was given as a
+// descriptor "fd:N", and says nothing more about it; so the kernel's answer is kept under N until N
+// is given out again. Queue thread only.
 //
-// A call that arrived just before its connection closed may be looked up after N has a new owner. For it
-// not to be taken for that one's, numbers are handed out in rotation: N comes again only after several
-// hundred connections, long after the queue has passed on what came over the old one.
+// A call that arrived just before its connection closed may be looked up after N has a new owner.
+// For it not to be taken for that one's, numbers are handed out in rotation: N comes again only
+// after several hundred connections, long after the queue has passed on what came over the old one.
 class Peers {
  public:
   // Hands the connection, non-blocking, to the server, which closes it. False: there are too many,

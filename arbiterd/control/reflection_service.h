@@ -11,9 +11,9 @@
 
 namespace corn::control {
 
-// grpc.reflection.v1alpha.ServerReflection, from the descriptors that the generated code brings along.
-// libgrpc++_reflection has the same, but on gRPC's synchronous server, with threads of its own
-// and callers unchecked.
+// grpc.reflection.v1alpha.ServerReflection, from the descriptors that the generated code brings
+// along. libgrpc++_reflection has the same, but on gRPC's synchronous server, with threads of its
+// own and callers unchecked.
 class ReflectionService {
  public:
   // `services`: full names of all that the server offers.

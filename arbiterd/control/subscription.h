@@ -7,8 +7,9 @@
 
 namespace corn::control {
 
-// A subscription at the door that ends with its owner. The door tells a subscription's id later, on the
-// loop thread; an owner who has gone by then is unsubscribed at once. Queue thread only; the door outlives it.
+// A subscription at the door that ends with its owner. The door tells a subscription's id later, on
+// the loop thread; an owner who has gone by then is unsubscribed at once. Queue thread only; the
+// door outlives it.
 class DoorSubscription {
  public:
   DoorSubscription() = default;

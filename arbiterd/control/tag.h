@@ -7,8 +7,8 @@
 
 namespace corn::control {
 
-// What the completion queue hands back when one operation has completed. Queue thread only, but for the
-// creation. One operation at a time per tag.
+// What the completion queue hands back when one operation has completed. Queue thread only, but for
+// the creation. One operation at a time per tag.
 class Tag {
  public:
   // `completed` gets what Next() reports: whether the operation did what it was for.
@@ -16,14 +16,16 @@ class Tag {
   Tag(const Tag&) = delete;
   Tag& operator=(const Tag&) = delete;
 
-  // To be given to gRPC. `owner`, which holds the tag, lives at least until the operation has completed.
+  // To be given to gRPC. `owner`, which holds the tag, lives at least until the operation has
+  // completed.
   void* arm(std::shared_ptr<void> owner) {
     owner_ = std::move(owner);
     return this;
   }
 
   void complete(bool ok) {
-    const std::shared_ptr<void> owner = std::move(owner_);  // the end of this call may be its owner's
+    const std::shared_ptr<void> owner =
+        std::move(owner_);  // the end of this call may be its owner's
     completed_(ok);
   }
 

@@ -40,9 +40,7 @@ std::size_t sequence_length(std::string_view text) {
 }
 
 // Bytes that percent-encoding makes of one (gRPC over HTTP/2, "Percent-Encoded").
-std::size_t encoded_size(char byte) {
-  return byte >= 0x20 && byte <= 0x7e && byte != '%' ? 1 : 3;
-}
+std::size_t encoded_size(char byte) { return byte >= 0x20 && byte <= 0x7e && byte != '%' ? 1 : 3; }
 
 // `head` and `tail` are how many bytes to keep at either end; moved inwards to sequence boundaries.
 std::string without_middle(std::string_view text, std::size_t head, std::size_t tail) {
@@ -81,7 +79,8 @@ std::string status_text(std::string_view text) {
     used += encoded_size(clean[head]);
   }
   std::size_t tail = 0;
-  for (std::size_t used = 0; used + encoded_size(clean[clean.size() - 1 - tail]) <= kShare; ++tail) {
+  for (std::size_t used = 0; used + encoded_size(clean[clean.size() - 1 - tail]) <= kShare;
+       ++tail) {
     used += encoded_size(clean[clean.size() - 1 - tail]);
   }
   return without_middle(clean, head, tail);

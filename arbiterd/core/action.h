@@ -9,7 +9,8 @@
 
 namespace corn::core {
 
-// Start a worker of this generation with the settings bound to it. Answered by Spawned or SpawnFailed.
+// Start a worker of this generation with the settings bound to it. Answered by Spawned or
+// SpawnFailed.
 struct SpawnWorker {
   WorkerId worker;
   std::string pool;
@@ -113,8 +114,8 @@ struct ExitArbiter {
 };
 
 using Action = std::variant<SpawnWorker, DrainWorker, KillWorker, InspectWorker, LoadSettings,
-                            BeginGeneration, CommitGeneration, AbandonGeneration, ClosePool, Publish,
-                            Reply, Progress, Accepted, ReopenLogs, SetPhase, ExitArbiter>;
+                            BeginGeneration, CommitGeneration, AbandonGeneration, ClosePool,
+                            Publish, Reply, Progress, Accepted, ReopenLogs, SetPhase, ExitArbiter>;
 using Actions = std::vector<Action>;
 
 }  // namespace corn::core

@@ -9,11 +9,11 @@
 namespace corn::core {
 
 // How long the workers of one generation are not spawned again after they failed: 100 ms after the
-// first failure, doubled by each further round to 30 s, each wait shortened by up to a quarter so that
-// pools and instances that failed together don't retry together.
+// first failure, doubled by each further round to 30 s, each wait shortened by up to a quarter so
+// that pools and instances that failed together don't retry together.
 //
-// A round is everything that was spawned before the failure was seen: 200 workers that cannot boot for
-// one reason are one failure, not 200. After a failure a single worker is spawned to find out
+// A round is everything that was spawned before the failure was seen: 200 workers that cannot boot
+// for one reason are one failure, not 200. After a failure a single worker is spawned to find out
 // (probing); only when one became ready are the others spawned.
 class Backoff {
  public:

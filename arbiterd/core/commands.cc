@@ -86,12 +86,13 @@ void Supervisor::State::scale_pool(CommandId id, const ScaleCommand& command, Po
                                    Turn& turn) {
   const auto after = wanted_count(pool.target(), command);
   if (!after) {
-    refuse(id, ReplyCode::kInvalidArgument, pool.name(),
-           fmt::format("pool {} has a target of {}; {}{} is not possible: allowed are 1 to {} "
-                       "workers",
-                       pool.name(), pool.target(), command.relative && command.amount > 0 ? "+" : "",
-                       command.amount, kMaxWorkers),
-           turn);
+    refuse(
+        id, ReplyCode::kInvalidArgument, pool.name(),
+        fmt::format("pool {} has a target of {}; {}{} is not possible: allowed are 1 to {} "
+                    "workers",
+                    pool.name(), pool.target(), command.relative && command.amount > 0 ? "+" : "",
+                    command.amount, kMaxWorkers),
+        turn);
     return;
   }
   // Fewer workers are no reason to bring a dormant pool back.

@@ -38,10 +38,10 @@ struct WorkerRetiring {
 // Answer to InspectWorker.
 struct Inspected {
   WorkerId worker;
-  TimePoint beat;                                  // last sign of life
-  std::optional<TimePoint> oldest_request_start;   // of the requests inside the application
-  std::string request;                             // that request's "METHOD target", for the record
-  std::uint64_t rss = 0;                           // bytes; 0: not measured
+  TimePoint beat;                                 // last sign of life
+  std::optional<TimePoint> oldest_request_start;  // of the requests inside the application
+  std::string request;                            // that request's "METHOD target", for the record
+  std::uint64_t rss = 0;                          // bytes; 0: not measured
 };
 struct WorkerExited {
   WorkerId worker;

@@ -189,7 +189,7 @@ std::optional<TimePoint> Pool::next_deadline() const {
 }
 
 PoolSnapshot Pool::snapshot() const {
-  PoolSnapshot pool{name_, target_, count_ready(), committed_, degraded_,
+  PoolSnapshot pool{name_, target_,   count_ready(), committed_, degraded_,
                     false, restarts_, dormant_,      removed_,   {}};
   for (const auto& [id, worker] : workers_) {
     pool.workers.push_back({id, worker.pid, worker.state, worker.generation, worker.age,

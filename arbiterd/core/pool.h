@@ -34,31 +34,32 @@ struct RolloutEnd {
 
 // A pool: an application's workers and the rules that keep as many of them serving as are wanted.
 //
-// The model. A pool has a *target* (how many workers) and a *committed* generation (of which settings
-// and code). A *roll-out* is a younger generation on trial: while it lasts, committed workers are the
-// old ones. Nothing is done step by step: facts and commands only change what is known and
-// wanted, and after each event balance() orders whatever leads from what is there towards what is
-// wanted. So a crash, a scale or a second reload in the middle of anything needs no rule of its own.
+// The model. A pool has a *target* (how many workers) and a *committed* generation (of which
+// settings and code). A *roll-out* is a younger generation on trial: while it lasts, committed
+// workers are the old ones. Nothing is done step by step: facts and commands only change what is
+// known and wanted, and after each event balance() orders whatever leads from what is there towards
+// what is wanted. So a crash, a scale or a second reload in the middle of anything needs no rule of
+// its own.
 //
 // What balance() does, by `handover`:
 //   overlap    A worker retires only when another is ready in its place. Recycling: up to a quarter
 //              of the target at a time get a replacement on top of the target; whenever more than
-//              the target are ready, one that asked goes. Roll-out with a surge of the whole target:
-//              all of the new generation is ready before any old worker retires (the gate). With
-//              less: whenever more than the target are ready, an old one goes.
+//              the target are ready, one that asked goes. Roll-out with a surge of the whole
+//              target: all of the new generation is ready before any old worker retires (the gate).
+//              With less: whenever more than the target are ready, an old one goes.
 //   exclusive  A worker retires first, and its place is filled when it has ended. At most a quarter
 //              of the target is missing at a time.
-// Workers that drain don't count in either (except as occupying a place in exclusive): one with a long
-// request holds up nothing. Retired first when fewer are wanted: those still booting, then those
-// that asked to be replaced, then the oldest (as gunicorn does: it has leaked the most).
+// Workers that drain don't count in either (except as occupying a place in exclusive): one with a
+// long request holds up nothing. Retired first when fewer are wanted: those still booting, then
+// those that asked to be replaced, then the oldest (as gunicorn does: it has leaked the most).
 //
 // An old worker that dies during a roll-out is replaced from its own generation, as long as no new
 // one is ready to serve in its place: whether the new code works is not known yet.
 //
-// Interrupted transitions: a roll-out ends by commit (it is complete), by failure (a new worker can't
-// boot, or three die within a second of getting ready), or is abandoned for a later one, for dormancy,
-// or for shutdown. Then the committed generation is wanted again; ready workers of the other one
-// serve until enough committed ones do.
+// Interrupted transitions: a roll-out ends by commit (it is complete), by failure (a new worker
+// can't boot, or three die within a second of getting ready), or is abandoned for a later one, for
+// dormancy, or for shutdown. Then the committed generation is wanted again; ready workers of the
+// other one serve until enough committed ones do.
 //
 // Not thread-safe; owned by the Supervisor.
 class Pool {
@@ -77,7 +78,8 @@ class Pool {
   [[nodiscard]] bool rolling() const { return rollout_.has_value(); }
   // Of the roll-out: new workers ready.
   [[nodiscard]] std::uint32_t rollout_ready() const;
-  // Nothing is on trial any more, if anything was; a pool without a committed generation is removed.
+  // Nothing is on trial any more, if anything was; a pool without a committed generation is
+  // removed.
   void cancel_rollout(const std::string& reason, Turn& turn);
   // How the last roll-out ended, once.
   std::optional<RolloutEnd> take_rollout_end();
@@ -137,7 +139,7 @@ class Pool {
   struct Rollout {
     Generation generation = 0;
     std::shared_ptr<const PoolSpec> spec;
-    std::uint32_t old_target = 0;  // what the committed generation keeps up meanwhile
+    std::uint32_t old_target = 0;       // what the committed generation keeps up meanwhile
     std::uint32_t target_before = 0;    // comes back if the roll-out fails, when the new
     bool target_from_settings = false;  //   target is from the settings on trial
     Backoff backoff;
@@ -162,7 +164,8 @@ class Pool {
   void abort_waiters(const std::string& why, Turn& turn);
 
   // ---- pool_retire.cc: the ways in which a worker is told to go ----
-  void drain(Worker& worker, Cause cause, const std::string& reason, bool empty_backlog, Turn& turn);
+  void drain(Worker& worker, Cause cause, const std::string& reason, bool empty_backlog,
+             Turn& turn);
   void put_down(Worker& worker, KillSignal signal, Cause cause, const std::string& reason,
                 Turn& turn);
   // Drains a ready worker, puts a booting one down; others are on their way already.
@@ -174,8 +177,8 @@ class Pool {
   // ---- pool_deaths.cc: what the ends of workers mean for the pool ----
   void note_boot_failure(Worker& worker, base::BootFailure kind, const std::string& text,
                          Turn& turn);
-  void note_death(Worker& worker, Cause cause, const ExitStatus& status,
-                  const std::string& text, Turn& turn);
+  void note_death(Worker& worker, Cause cause, const ExitStatus& status, const std::string& text,
+                  Turn& turn);
   void count_failure(const Worker& worker, const std::string& text, Turn& turn);
   void degrade(const std::string& why, Turn& turn);
   // When the pool counts as recovered, if nothing happens before.

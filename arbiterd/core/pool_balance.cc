@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From what is there towards what is wanted. Each function here looks at the counts alone, and calling
-// it twice orders nothing the second time.
+// From what is there towards what is wanted. Each function here looks at the counts alone, and
+// calling it twice orders nothing the second time.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -30,8 +30,8 @@ void Pool::balance(Turn& turn) {
   if (const auto stable = stable_at(); stable && *stable <= turn.now()) recover(turn);
   const Count all = count(wanted(), true);
   if (all.total() >= target_ + count_granted()) vacancies_.clear();
-  started_ = started_ || all.ready >= target_ || first_boot_failed_ ||
-             (ever_ready_ && all.booting == 0);
+  started_ =
+      started_ || all.ready >= target_ || first_boot_failed_ || (ever_ready_ && all.booting == 0);
 }
 
 void Pool::note_first_boot() {
@@ -118,8 +118,8 @@ void Pool::balance_overlap(Turn& turn) {
 
 void Pool::balance_rollout(Turn& turn) {
   const Generation trial = rollout_->generation;
-  // As many must be able to serve; and as many old ones stay: a smaller target that is itself on trial
-  // retires nobody yet.
+  // As many must be able to serve; and as many old ones stay: a smaller target that is itself on
+  // trial retires nobody yet.
   const std::uint32_t floor = std::min(rollout_->old_target, target_);
   const std::uint32_t keep = rollout_->target_from_settings ? rollout_->old_target : floor;
   while (count(trial, true).total() > target_) {
@@ -152,14 +152,13 @@ void Pool::balance_rollout(Turn& turn) {
     }
   }
   if (committed_ != 0) {
-    spawn(committed_,
-          spawnable(committed_, missing(floor, old.total() + fresh.ready), turn.now()), turn);
+    spawn(committed_, spawnable(committed_, missing(floor, old.total() + fresh.ready), turn.now()),
+          turn);
     old = count(trial, false);
   }
   const std::uint32_t room =
       missing(std::max(target_, keep) + surge(), old.total() + fresh.total());
-  spawn(trial,
-        spawnable(trial, std::min(missing(target_, fresh.total()), room), turn.now()), turn);
+  spawn(trial, spawnable(trial, std::min(missing(target_, fresh.total()), room), turn.now()), turn);
 
   if (fresh.ready >= target_) commit_rollout(turn);
 }
@@ -198,16 +197,17 @@ Backoff& Pool::backoff_of(Generation generation) {
 }
 
 std::uint32_t Pool::spawnable(Generation generation, std::uint32_t missing_count, TimePoint now) {
-  if (missing_count == 0) return 0;
   const Count there = count(generation, true);
   if (generation == committed_ && !ever_ready_ && !first_boot_failed_) {
     // Whether the first generation can boot at all is found out by letting each of its workers try
     // once, before any is tried again.
-    return std::min(missing_count, missing(target_, there.total() + first_failures_));
+    missing_count = std::min(missing_count, missing(target_, there.total() + first_failures_));
   }
+  if (missing_count == 0) return 0;
   const Backoff& backoff = backoff_of(generation);
   if (backoff.until() > now) {
-    spawn_blocked_until_ = std::min(spawn_blocked_until_.value_or(backoff.until()), backoff.until());
+    spawn_blocked_until_ =
+        std::min(spawn_blocked_until_.value_or(backoff.until()), backoff.until());
     return 0;
   }
   if (!backoff.probing()) return missing_count;
@@ -235,8 +235,7 @@ void Pool::spawn(Generation generation, std::uint32_t count, Turn& turn) {
     } else {
       worker.spawn_reason = ever_ready_ ? fmt::format("the target is {}", target_) : "start";
     }
-    turn.order(
-        SpawnWorker{worker.id, name_, generation, worker.age, target_, worker.spawn_reason});
+    turn.order(SpawnWorker{worker.id, name_, generation, worker.age, target_, worker.spawn_reason});
     workers_.emplace(worker.id, std::move(worker));
   }
 }

@@ -52,7 +52,7 @@ void Pool::note_death(Worker& worker, Cause cause, const ExitStatus& status,
   const TimePoint now = turn.now();
   const PoolSpec& spec = *worker.spec;
   while (!deaths_.empty() && deaths_.front() + spec.restart_window <= now) deaths_.pop_front();
-  deaths_.push_back(now);
+  if (spec.restart_intensity > 0) deaths_.push_back(now);
   const bool too_many = spec.restart_intensity > 0 && deaths_.size() >= spec.restart_intensity;
   const bool on_trial = rollout_ && worker.generation == rollout_->generation;
   if (too_many) {
@@ -87,8 +87,7 @@ void Pool::count_failure(const Worker& worker, const std::string& text, Turn& tu
   if (backoff.failures() >= kFailuresToDegrade) {
     degrade(fmt::format("new workers failed {} times in a row", backoff.failures()), turn);
   }
-  waiters_.new_workers_failed(
-      fmt::format("pool {}: a new worker failed: {}", name_, text), turn);
+  waiters_.new_workers_failed(fmt::format("pool {}: a new worker failed: {}", name_, text), turn);
   // An operator who asked for a restart has been told; the old worker serves on.
   for (auto& [id, other] : workers_) {
     if (other.state == WorkerState::kReady && other.wish == Cause::kKilledByOperator) {
@@ -101,7 +100,8 @@ void Pool::count_failure(const Worker& worker, const std::string& text, Turn& tu
 void Pool::degrade(const std::string& why, Turn& turn) {
   if (degraded_) return;
   degraded_ = true;
-  publish(RecordKind::kPoolDegraded, nullptr, "degraded, new workers wait for back-off: " + why, turn);
+  publish(RecordKind::kPoolDegraded, nullptr, "degraded, new workers wait for back-off: " + why,
+          turn);
 }
 
 void Pool::go_on_degraded(Turn& turn) {
@@ -112,8 +112,8 @@ bool Pool::could_not_boot() const {
   return first_boot_failed_ && !rollout_ && count(committed_, true).booting == 0;
 }
 
-// A worker that got ready after the last failure counts from then on; one that was ready before only
-// if none is missing, since it says nothing about those that fail.
+// A worker that got ready after the last failure counts from then on; one that was ready before
+// only if none is missing, since it says nothing about those that fail.
 std::optional<TimePoint> Pool::stable_at() const {
   if ((!degraded_ && backoff_.failures() == 0) || !wants_workers()) return std::nullopt;
   const TimePoint failure = backoff_.last_failure().value_or(TimePoint::min());

@@ -56,8 +56,8 @@ void Pool::fail_rollout(const std::string& why, Turn& turn) {
   const Generation generation = rollout_->generation;
   publish(RecordKind::kReloadFailed, nullptr, why, turn);
   abandon_rollout("a worker failed", turn);
-  rollout_end_ = RolloutEnd{false, fmt::format("pool {}, generation {}: {}", name_, generation, why),
-                            {}};
+  rollout_end_ =
+      RolloutEnd{false, fmt::format("pool {}, generation {}: {}", name_, generation, why), {}};
   // A pool that this reload added has nothing to go back to.
   if (committed_ == 0) remove("the pool was to be added, but a worker failed", turn);
 }
@@ -80,10 +80,10 @@ void Pool::commit_rollout(Turn& turn) {
     retire(worker, Cause::kReloaded, fmt::format("replaced by generation {}", committed_), turn);
     end.leaving.push_back(id);
   }
-  publish(RecordKind::kReloadSucceeded, nullptr,
-          fmt::format("generation {} serves; {} old workers finish", committed_,
-                      end.leaving.size()),
-          turn);
+  publish(
+      RecordKind::kReloadSucceeded, nullptr,
+      fmt::format("generation {} serves; {} old workers finish", committed_, end.leaving.size()),
+      turn);
   rollout_end_ = std::move(end);
 }
 

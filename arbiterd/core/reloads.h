@@ -13,9 +13,11 @@ namespace corn::core {
 
 // Reloads, from the wish to the reply:
 //
-//   asked --> loading (the driver reads the settings) --> rolling (each pool has a generation on trial)
+//   asked --> loading (the driver reads the settings) --> rolling (each pool has a generation on
+//   trial)
 //             |                                           |
-//             settings unreadable: failed                 all committed: finishing (old workers end)
+//             settings unreadable: failed                 all committed: finishing (old workers
+//             end)
 //                                                         one failed: failed
 //
 // Pools roll out by themselves: one whose new code can't boot goes on with its old generation, the
@@ -60,8 +62,8 @@ class Reloads {
   };
   struct Rolling {
     Request request;
-    std::set<std::string> pools;    // not settled yet
-    std::set<std::string> removed;  // gone from the settings
+    std::set<std::string> pools;                   // not settled yet
+    std::set<std::string> removed;                 // gone from the settings
     std::map<std::string, std::string> successes;  // per pool, for people
     std::vector<std::string> failures;
     std::vector<WorkerId> leaving;

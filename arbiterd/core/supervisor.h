@@ -9,8 +9,8 @@
 
 namespace corn::core {
 
-// The decision core: what an arbiter does about what happens, and nothing else. No system call, clock
-// read, log line or thread; the same state, event and time give the same actions.
+// The decision core: what an arbiter does about what happens, and nothing else. No system call,
+// clock read, log line or thread; the same state, event and time give the same actions.
 //
 // The model, from the outside in.
 //
@@ -29,8 +29,8 @@ namespace corn::core {
 //
 //   A worker is booting, ready, draining or stopping; worker_fsm.h has what leads where.
 //
-// What is wanted is kept apart from what is there. An event changes one of them, or both; then every pool
-// compares them and orders what leads from one to the other (Pool::balance). Waiting is
+// What is wanted is kept apart from what is there. An event changes one of them, or both; then
+// every pool compares them and orders what leads from one to the other (Pool::balance). Waiting is
 // never a state of the program: it is a deadline, or a comparison that doesn't hold yet. So an
 // operation can be interrupted anywhere by any other, and the last wish wins.
 //
@@ -52,8 +52,8 @@ class Supervisor {
   // After ExitArbiter nothing is answered any more but commands (kUnavailable).
   [[nodiscard]] Actions on_event(const Event& event, TimePoint now);
 
-  // When DeadlineReached is due; none: nothing is waited for but events. Always after the `now` of the
-  // last on_event().
+  // When DeadlineReached is due; none: nothing is waited for but events. Always after the `now` of
+  // the last on_event().
   [[nodiscard]] std::optional<TimePoint> next_deadline() const;
 
   [[nodiscard]] Snapshot snapshot() const;

@@ -43,12 +43,12 @@ enum class WorkerState : std::uint8_t {
 
 // Why a worker ended. Each end has exactly one.
 enum class Cause : std::uint8_t {
-  kExited,          // by itself, unasked
-  kCrashed,         // by a signal nobody here sent
-  kLost,            // adopted, status unknown
+  kExited,   // by itself, unasked
+  kCrashed,  // by a signal nobody here sent
+  kLost,     // adopted, status unknown
   kOrphaned,
-  kTimeout,         // silent for `timeout`
-  kBootTimeout,     // not ready within `boot_timeout`; shown as boot-failed
+  kTimeout,      // silent for `timeout`
+  kBootTimeout,  // not ready within `boot_timeout`; shown as boot-failed
   kRequestTimeout,
   kOutOfMemory,
   kMaxRequests,
@@ -90,12 +90,16 @@ struct PoolSpec {
   Duration boot_timeout = std::chrono::seconds(120);
   Duration graceful_timeout = std::chrono::seconds(30);
   Duration request_timeout{0};
-  Duration max_lifetime{0};          // each worker's own is shortened by up to a tenth, so that not all go at once
+  // Each worker's own is shortened by up to a tenth, so that not all go at once.
+  Duration max_lifetime{0};
   std::uint64_t max_memory = 0;      // bytes of RSS
-  std::uint32_t reload_surge = 100;  // how many more than the target may exist while reloading:
-  bool reload_surge_percent = true;  //   a percentage of the target, or a count
+  // How many more than the target may exist while reloading, those that drain not counted: a
+  // percentage of the target (rounded up) or a count; at least 1.
+  std::uint32_t reload_surge = 100;
+  bool reload_surge_percent = true;
   Handover handover = Handover::kOverlap;
-  std::uint32_t restart_intensity = 30;  // unexpected deaths within restart_window that degrade a pool
+  // Unexpected deaths within restart_window that degrade a pool; 0: any number is borne.
+  std::uint32_t restart_intensity = 30;
   Duration restart_window = std::chrono::seconds(10);
   bool operator==(const PoolSpec&) const = default;
 };
@@ -105,10 +109,10 @@ inline constexpr std::uint32_t kMaxWorkers = 1000;
 inline constexpr Duration kAbortGrace = std::chrono::milliseconds(250);
 
 enum class Phase : std::uint8_t {
-  kStarting,   // no pool has been ready yet
+  kStarting,  // no pool has been ready yet
   kServing,
   kReloading,
-  kDormant,    // WINCH: no workers, sockets kept
+  kDormant,  // WINCH: no workers, sockets kept
   kStopping,
 };
 const char* name_of(Phase phase);
@@ -117,32 +121,32 @@ const char* name_of(Phase phase);
 enum class RecordKind : std::uint8_t {
   kWorkerSpawned,
   kWorkerReady,
-  kWorkerRetiring,      // asked to be replaced, or chosen for it
+  kWorkerRetiring,  // asked to be replaced, or chosen for it
   kWorkerDraining,
-  kWorkerStuck,         // silent or over a request's limit; about to be put down
+  kWorkerStuck,  // silent or over a request's limit; about to be put down
   kWorkerExited,
   kReloadStarted,
   kReloadSucceeded,
   kReloadFailed,
   kScaled,
-  kPoolDegraded,        // restart intensity passed; back-off applies
+  kPoolDegraded,  // restart intensity passed; back-off applies
   kPoolRecovered,
   kDormant,
   kShutdownStarted,
   kLogsReopened,
-  kRefused,             // a command or signal that can't be obeyed, and why
+  kRefused,  // a command or signal that can't be obeyed, and why
 };
 const char* name_of(RecordKind kind);
 
 struct Record {
   RecordKind kind = RecordKind::kWorkerSpawned;
-  std::string pool;                 // empty: the whole instance
+  std::string pool;  // empty: the whole instance
   std::optional<WorkerId> worker;
   pid_t pid = 0;
   Generation generation = 0;
-  std::optional<Cause> cause;       // kWorkerRetiring, kWorkerDraining, kWorkerStuck, kWorkerExited
-  std::optional<ExitStatus> exit;   // kWorkerExited
-  std::string text;                 // what happened, for a person; tracebacks included
+  std::optional<Cause> cause;      // kWorkerRetiring, kWorkerDraining, kWorkerStuck, kWorkerExited
+  std::optional<ExitStatus> exit;  // kWorkerExited
+  std::string text;                // what happened, for a person; tracebacks included
 };
 
 struct WorkerSnapshot {
@@ -162,7 +166,7 @@ struct PoolSnapshot {
   std::uint32_t ready = 0;
   Generation generation = 0;
   bool degraded = false;
-  bool mixed = false;  // workers of more than one generation serve after a failed reload
+  bool mixed = false;          // workers of more than one generation serve after a failed reload
   std::uint64_t restarts = 0;  // replacements of workers that ended unasked
   bool dormant = false;        // WINCH: no workers until it is woken
   bool leaving = false;        // gone from the settings: its last workers drain

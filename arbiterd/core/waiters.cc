@@ -42,7 +42,8 @@ void Waiters::target_changed(std::uint32_t target, Turn& turn) {
   std::erase_if(waiters_, [&](const Waiter& waiter) {
     if (!waiter.is_scale || !waiter.wants_new || waiter.after <= target) return false;
     answer(waiter, ReplyCode::kAborted,
-           fmt::format("overtaken: the target is now {}, no longer {}", target, waiter.after), turn);
+           fmt::format("overtaken: the target is now {}, no longer {}", target, waiter.after),
+           turn);
     return true;
   });
 }

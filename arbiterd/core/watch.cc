@@ -85,10 +85,11 @@ std::optional<Verdict> judge(Worker& worker, const Inspected& seen, TimePoint no
   }
   if (spec.request_timeout > Duration::zero() && worker.request_start &&
       now - *worker.request_start >= spec.request_timeout) {
-    return Verdict{Cause::kRequestTimeout,
-                   fmt::format("{} takes {}, over the limit of {}",
-                               seen.request.empty() ? "a request" : seen.request,
-                               to_text(now - *worker.request_start), to_text(spec.request_timeout))};
+    return Verdict{
+        Cause::kRequestTimeout,
+        fmt::format("{} takes {}, over the limit of {}",
+                    seen.request.empty() ? "a request" : seen.request,
+                    to_text(now - *worker.request_start), to_text(spec.request_timeout))};
   }
   return std::nullopt;
 }

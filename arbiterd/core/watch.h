@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Watching a serving worker: when its scoreboard is to be read, and what is to be made of it.
 //
-// Nothing ticks. A worker is inspected when it could have been silent for its whole time-out, counted
-// from the last sign of life that is known; the inspection usually shows a younger one, and the next
-// is due one time-out after that. So a silent worker is found exactly at its time-out, and a
-// healthy one costs one look in half a time-out or more.
+// Nothing ticks. A worker is inspected when it could have been silent for its whole time-out,
+// counted from the last sign of life that is known; the inspection usually shows a younger one, and
+// the next is due one time-out after that. So a silent worker is found exactly at its time-out, and
+// a healthy one costs one look in half a time-out or more.
 #pragma once
 
 #include <optional>
@@ -25,14 +25,15 @@ struct Verdict {
 void begin_watch(Worker& worker, TimePoint now);
 
 [[nodiscard]] bool inspection_due(const Worker& worker, TimePoint now);
-// Due within a quarter of its interval: worth doing in a turn that inspects anyway, so that 200 idle
-// workers cost one wake-up and not 200.
+// Due within a quarter of its interval: worth doing in a turn that inspects anyway, so that 200
+// idle workers cost one wake-up and not 200.
 [[nodiscard]] bool inspection_near(const Worker& worker, TimePoint now);
 // InspectWorker was ordered. Should no answer come, it is ordered again an interval later.
 void inspection_ordered(Worker& worker, TimePoint now);
 
-// Takes what the inspection saw (a time in the future, or a request older than the worker, is scribble
-// and is cut to what can be true) and sets the next one. A verdict: the worker is silent, or a request is over its limit.
+// Takes what the inspection saw (a time in the future, or a request older than the worker, is
+// scribble and is cut to what can be true) and sets the next one. A verdict: the worker is silent,
+// or a request is over its limit.
 std::optional<Verdict> judge(Worker& worker, const Inspected& seen, TimePoint now);
 
 // A verdict: the worker's memory passed max_memory.

@@ -34,8 +34,8 @@ std::optional<WorkerState> next_state(WorkerState state, WorkerFact fact);
 Cause cause_of_end(const Worker& worker, const ExitStatus& status, bool out_of_memory);
 
 // True for ends that nobody ordered and that say something about the code: they count towards the
-// restart intensity. Time-outs don't: they can't come faster than the time-out, and workers that hang
-// together (a database away) must be replaced together.
+// restart intensity. Time-outs don't: they can't come faster than the time-out, and workers that
+// hang together (a database away) must be replaced together.
 bool is_unexpected(Cause cause);
 
 // SIGKILL by somebody else: an operator, or a kernel out of memory that left no trace.

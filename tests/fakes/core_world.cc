@@ -125,8 +125,7 @@ void CoreWorld::check_settled() {
               pool.ready <= pool.target + recycling,
           "a pool has its target");
     check(!pool.mixed, "a pool is of one generation");
-    check(pool.workers.size() <= pool.target + recycling + 4,
-          "a pool has no stray workers");
+    check(pool.workers.size() <= pool.target + recycling + 4, "a pool has no stray workers");
     check(!pool.degraded, "a pool has recovered");
   }
   check(phase_ == core::Phase::kServing, "the instance serves");
@@ -435,8 +434,7 @@ void CoreWorld::check_deadlines() {
     const Process& process = processes_.at(id);
     if (process.kill_ordered) continue;
     if (process.killed_by) {
-      check(now_ <= *process.killed_by,
-            "a worker is killed when its grace is over", id);
+      check(now_ <= *process.killed_by, "a worker is killed when its grace is over", id);
     } else if (!process.ready && !process.told) {
       check(now_ <= process.ordered_at + process.spec.boot_timeout,
             "a worker is put down at its boot time-out", id);
@@ -450,8 +448,8 @@ void CoreWorld::check_deadlines() {
   }
 }
 
-// How many are to be able to serve: the target, but not more than it was before the generation that is
-// on trial, which may bring a larger one.
+// How many are to be able to serve: the target, but not more than it was before the generation that
+// is on trial, which may bring a larger one.
 void CoreWorld::note_promises() {
   for (const core::PoolSnapshot& pool : supervisor_.snapshot().pools) {
     const bool on_trial = std::ranges::any_of(generations_[pool.name], [&](const auto& generation) {
@@ -470,7 +468,8 @@ void CoreWorld::check_able_to_serve(const std::vector<core::DrainWorker>& draine
   for (const core::DrainWorker& drain : drained) {
     if (drain.cause == Cause::kShutdown || drain.cause == Cause::kScaledDown) continue;
     const Process& process = processes_.at(drain.worker);
-    if (committed_[process.pool] == 0 || process.spec.handover == core::Handover::kExclusive) continue;
+    if (committed_[process.pool] == 0 || process.spec.handover == core::Handover::kExclusive)
+      continue;
     for (const core::PoolSnapshot& pool : snapshot.pools) {
       if (pool.name != process.pool || pool.leaving) continue;
       const bool exclusive = std::ranges::any_of(pool.workers, [&](const auto& worker) {

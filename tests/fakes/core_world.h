@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A make-believe machine for the decision core: it carries out actions on processes that exist only
-// here, lets them boot, hang, crash and exit at random, gives random commands, and checks after every
-// event what must always hold. The same seed gives the same run.
+// here, lets them boot, hang, crash and exit at random, gives random commands, and checks after
+// every event what must always hold. The same seed gives the same run.
 #pragma once
 
 #include <deque>
@@ -42,13 +42,13 @@ class CoreWorld {
     core::PoolSpec spec;
     core::TimePoint ordered_at;
     bool alive = true;
-    bool ready = false;     // told the core so
-    bool told = false;      // to drain or to die
-    bool hangs = false;     // beats no more, obeys SIGKILL only
+    bool ready = false;  // told the core so
+    bool told = false;   // to drain or to die
+    bool hangs = false;  // beats no more, obeys SIGKILL only
     core::TimePoint beat;
     std::optional<core::TimePoint> killed_by;  // SIGKILL must have been ordered by then
     bool kill_ordered = false;
-    int records = 0;        // of its end
+    int records = 0;  // of its end
   };
   struct Scheduled {
     core::TimePoint at;

@@ -42,11 +42,7 @@ Outcome decode(std::string_view input, std::size_t piece_size, const ParserOptio
   return outcome;
 }
 
-}  // namespace
-}  // namespace corn::http
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace corn::http;
+void test_one_input(const std::uint8_t* data, std::size_t size) {
   const FuzzInput input = read_fuzz_input(data, size);
   const ParserOptions options = fuzz_options(input.switches);
   const Outcome whole = decode(input.bytes, input.bytes.size(), options);
@@ -55,5 +51,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   CORN_CHECK(whole.status == single.status);
   CORN_CHECK(whole.error == single.error);
   CORN_CHECK(whole.status != DecodeStatus::kComplete || whole.consumed == single.consumed);
+}
+
+}  // namespace
+}  // namespace corn::http
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  corn::http::test_one_input(data, size);
   return 0;
 }

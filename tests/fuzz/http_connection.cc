@@ -9,9 +9,11 @@
 #include "tests/fuzz/http_input.h"
 #include "tests/http_corpus/replay.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace corn::http;
-  if (size < 2) return 0;
+namespace corn::http {
+namespace {
+
+void test_one_input(const std::uint8_t* data, std::size_t size) {
+  if (size < 2) return;
   const FuzzInput input = read_fuzz_input(data, size);
   const auto second = static_cast<std::uint8_t>(input.bytes.front());
   const std::string_view bytes = input.bytes.substr(1);
@@ -32,5 +34,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     rest.remove_prefix(piece);
   }
   CORN_CHECK(whole.events() == pieces.events());
+}
+
+}  // namespace
+}  // namespace corn::http
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  corn::http::test_one_input(data, size);
   return 0;
 }

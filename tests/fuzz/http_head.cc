@@ -39,11 +39,7 @@ void parse(std::string_view head, const ParserOptions& options, PeerTrust trust)
   CORN_CHECK(decoded.size() <= request.path.size());
 }
 
-}  // namespace
-}  // namespace corn::http
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace corn::http;
+void test_one_input(const std::uint8_t* data, std::size_t size) {
   const FuzzInput input = read_fuzz_input(data, size);
   const ParserOptions options = fuzz_options(input.switches);
   const PeerTrust trust =
@@ -54,5 +50,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (scan.kind == ScanResult::Kind::kComplete) {
     parse(input.bytes.substr(scan.skip_bytes, scan.head_bytes), options, trust);
   }
+}
+
+}  // namespace
+}  // namespace corn::http
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  corn::http::test_one_input(data, size);
   return 0;
 }

@@ -4,8 +4,10 @@
 #include "tests/fuzz/http_input.h"
 #include "workerd/http/proxy_protocol.h"
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace corn::http;
+namespace corn::http {
+namespace {
+
+void test_one_input(const std::uint8_t* data, std::size_t size) {
   using Kind = ProxyResult::Kind;
   const FuzzInput input = read_fuzz_input(data, size);
   const auto mode = static_cast<ProxyProtocolMode>(input.switches % 4);
@@ -19,5 +21,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     CORN_CHECK(early.kind == whole.kind);
     CORN_CHECK(early.consumed_bytes == whole.consumed_bytes);
   }
+}
+
+}  // namespace
+}  // namespace corn::http
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  corn::http::test_one_input(data, size);
   return 0;
 }

@@ -19,11 +19,7 @@ std::string_view next_part(std::string_view& rest) {
   return part;
 }
 
-}  // namespace
-}  // namespace corn::http
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace corn::http;
+void test_one_input(const std::uint8_t* data, std::size_t size) {
   const FuzzInput input = read_fuzz_input(data, size);
   std::string_view rest = input.bytes;
   const std::string_view status_line = next_part(rest);
@@ -40,7 +36,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   CORN_CHECK(started == check_response_head({status_line, fields}).has_value());
   if (!started) {
     CORN_CHECK(out.empty());
-    return 0;
+    return;
   }
   // Status line, the application's fields, at most four of the engine's, and the empty line.
   const auto lines = static_cast<std::size_t>(std::count(out.begin(), out.end(), '\n'));
@@ -50,5 +46,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   CORN_CHECK(out.find('\0') == std::string::npos);
   encoder.append("body", out);
   (void)encoder.finish(out);
+}
+
+}  // namespace
+}  // namespace corn::http
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  corn::http::test_one_input(data, size);
   return 0;
 }

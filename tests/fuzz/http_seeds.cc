@@ -79,22 +79,26 @@ void write_response_seeds(const SeedWriter& writer) {
                "d\xff");
 }
 
-}  // namespace
-}  // namespace corn::http
-
-int main(int argc, char** argv) {
-  using namespace corn::http;
-  if (argc != 3) {
-    std::fprintf(stderr, "usage: make_http_seeds CORPUS OUTPUT\n");
-    return 2;
-  }
-  const auto cases = read_corpus(argv[1]);
+// Returns the process's exit status.
+int make_seeds(const char* corpus, const char* output) {
+  const auto cases = read_corpus(corpus);
   if (!cases) {
     std::fprintf(stderr, "%s\n", cases.error().message.c_str());
     return 1;
   }
-  const SeedWriter writer(argv[2]);
+  const SeedWriter writer(output);
   for (const CorpusCase& corpus_case : *cases) write_seeds(corpus_case, writer);
   write_response_seeds(writer);
   return 0;
+}
+
+}  // namespace
+}  // namespace corn::http
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: make_http_seeds CORPUS OUTPUT\n");
+    return 2;
+  }
+  return corn::http::make_seeds(argv[1], argv[2]);
 }

@@ -146,11 +146,9 @@ void set(PoolSpec& spec, const std::string& word) {
     spec.max_memory = static_cast<std::uint64_t>(to_number(value)) << 20U;  // MiB
   } else if (key == "surge") {
     spec.reload_surge_percent = value.ends_with('%');
-    spec.reload_surge =
-        static_cast<std::uint32_t>(to_number(value.substr(0, value.find('%'))));
+    spec.reload_surge = static_cast<std::uint32_t>(to_number(value.substr(0, value.find('%'))));
   } else if (key == "handover") {
-    spec.handover =
-        value == "exclusive" ? core::Handover::kExclusive : core::Handover::kOverlap;
+    spec.handover = value == "exclusive" ? core::Handover::kExclusive : core::Handover::kOverlap;
   } else if (key == "restart_intensity") {
     spec.restart_intensity = static_cast<std::uint32_t>(to_number(value));
   } else if (key == "restart_window") {

@@ -7,8 +7,8 @@
 
 namespace corn::scenarios {
 
-// The scenario with every output as it comes out now: equal to `text` if the scenario holds. A command
-// that cannot be read shows as "error: ..." in its output.
+// The scenario with every output as it comes out now: equal to `text` if the scenario holds. A
+// command that cannot be read shows as "error: ..." in its output.
 std::string run(const std::string& text);
 
 // Runs the file. Empty: it holds (or was rewritten); otherwise the differing lines, for people.

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes the sources of the decision core anew, with rules that can be switched off one by one.
 
-Each mutation replaces a piece of text that occurs exactly once in one source file of arbiterd/core by
-a choice at run time between it and something wrong: `corn_mutant` is the number of the rule that is
+Each mutation replaces a piece of text that occurs exactly once in one source file of arbiterd/core
+by a choice at run time between it and something wrong: `corn_mutant` is the number of the rule that is
 off, 0 for none. mutations_test.cc shows that each rule, switched off, breaks the scenario named
 beside it. A piece that is no longer there is an error: the mutation has to follow the rule.
 
@@ -55,8 +55,8 @@ MUTATIONS = [
     ("a new worker that can't boot fails the reload", "pool_deaths.cc", STATEMENT,
      "fail_rollout(text, turn);\n    return;", "",
      "reload-rolls-back-when-new-code-cannot-boot"),
-    ("who waits for new workers is told that they fail", "pool_deaths.cc", STATEMENT,
-     "waiters_.new_workers_failed(\n      fmt::format(\"pool {}: a new worker failed: {}\", name_, text), turn);", "",
+    ("who waits for new workers is told that they fail", "waiters.cc", STATEMENT,
+     "if (!waiter.wants_new) return false;", "return false;",
      "scale-up-whose-workers-cannot-boot-is-told"),
     ("a restart that fails leaves the old worker alone", "pool_deaths.cc", STATEMENT,
      "other.wish.reset();", "",
@@ -89,19 +89,24 @@ MUTATIONS = [
      "(target_ + 3) / 4", "target_",
      "max-requests-not-all-at-once"),
     ("the replacement is ready before a worker retires", "pool_balance.cc", TEXT,
-     "ready > target_; --ready) {\n    if (Worker* leftover", "MUTANT ? ready >= target_ : ready > target_; --ready) {\n    if (Worker* leftover",
+     "ready > target_; --ready) {\n    if (Worker* leftover",
+     "MUTANT ? ready >= target_ : ready > target_; --ready) {\n    if (Worker* leftover",
      "max-requests-replacement-comes-first"),
     ("the oldest retires first", "pool_balance.cc", TEXT,
-     "!worker.wish.has_value(), worker.age);", "!worker.wish.has_value(),\n                      MUTANT ? kMaxWorkers - worker.age : worker.age);",
+     "!worker.wish.has_value(), worker.age);",
+     "!worker.wish.has_value(),\n"
+     "                      MUTANT ? kMaxWorkers - worker.age : worker.age);",
      "ttou-retires-the-oldest"),
     ("exclusive: the old one ends first", "pool_balance.cc", VALUE,
-     "static_cast<std::uint32_t>(workers_.size())", "count(wanted(), true).total() + count(wanted(), false).total()",
+     "static_cast<std::uint32_t>(workers_.size())",
+     "count(wanted(), true).total() + count(wanted(), false).total()",
      "exclusive-recycling-drains-first"),
     ("an operator's restart goes first", "pool_commands.cc", STATEMENT,
      "worker.wish_order = 0;", "",
      "restart-goes-before-other-wishes"),
     ("a scale waits for the retired to end", "pool_commands.cc", STATEMENT,
-     "std::erase_if(leaving, [this](WorkerId worker_id) { return find(worker_id)->staying(); });", "leaving.clear();",
+     "std::erase_if(leaving, [this](WorkerId worker_id) { return find(worker_id)->staying(); });",
+     "leaving.clear();",
      "scale-down-replies-when-retired-ones-have-exited"),
     ("a scale during a reload outlives it", "pool_commands.cc", STATEMENT,
      "rollout_->target_from_settings = false;", "",
@@ -176,10 +181,14 @@ MUTATIONS = [
      "waiter.after <= target", "true",
      "scale-overtaken-by-less-is-aborted"),
     ("no worker comes back once told to go", "worker_fsm.cc", TEXT,
-     "    case WorkerState::kStopping:\n      return std::nullopt;", "    case WorkerState::kStopping:\n      if (MUTANT && fact == WorkerFact::kBecameReady) return WorkerState::kReady;\n      return std::nullopt;",
+     "    case WorkerState::kStopping:\n      return std::nullopt;",
+     "    case WorkerState::kStopping:\n"
+     "      if (MUTANT && fact == WorkerFact::kBecameReady) return WorkerState::kReady;\n"
+     "      return std::nullopt;",
      "late-ready-of-a-worker-put-down"),
     ("a crash while draining is a crash", "worker_fsm.cc", VALUE,
-     "foreign_signal ? Cause::kCrashed : worker.end_cause.value_or(Cause::kExited)", "worker.end_cause.value_or(Cause::kExited)",
+     "foreign_signal ? Cause::kCrashed : worker.end_cause.value_or(Cause::kExited)",
+     "worker.end_cause.value_or(Cause::kExited)",
      "shutdown-crash-of-a-draining-worker"),
     ("out of memory is told from a foreign kill", "worker_fsm.cc", STATEMENT,
      "return Cause::kOutOfMemory;", "return Cause::kCrashed;",

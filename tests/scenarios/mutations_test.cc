@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every rule of the decision core, switched off, breaks a scenario. The sources with the switches and
-// the list of rules are made by mutate.py.
+// Every rule of the decision core, switched off, breaks a scenario. The sources with the switches
+// and the list of rules are made by mutate.py.
 #include <gtest/gtest.h>
 
 #include "tests/scenarios/interpreter.h"

@@ -105,7 +105,8 @@ std::string print(const Action& action) {
 }
 
 std::string print(const Snapshot& snapshot, TimePoint now) {
-  std::string text = fmt::format("{}, {} reloads\n", core::name_of(snapshot.phase), snapshot.reloads);
+  std::string text =
+      fmt::format("{}, {} reloads\n", core::name_of(snapshot.phase), snapshot.reloads);
   for (const PoolSnapshot& pool : snapshot.pools) {
     text += fmt::format("{}: {} of {} ready, gen {}, {} restarts{}{}\n", pool.name, pool.ready,
                         pool.target, pool.generation, pool.restarts,

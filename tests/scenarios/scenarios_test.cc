@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every scenario of this directory holds. CORN_REWRITE=1 takes what comes out as what is expected; the
-// difference is then reviewed like code.
+// Every scenario of this directory holds. CORN_REWRITE=1 takes what comes out as what is expected;
+// the difference is then reviewed like code.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The listening sockets of a worker. They are shared with every worker of the pool, so a worker watches
-// them only while it has capacity; EPOLLEXCLUSIVE wakes one of those that do (epoll_ctl(2)). Loop's owner only.
+// The listening sockets of a worker. They are shared with every worker of the pool, so a worker
+// watches them only while it has capacity; EPOLLEXCLUSIVE wakes one of those that do
+// (epoll_ctl(2)). Loop's owner only.
 #pragma once
 
 #include <sys/socket.h>
@@ -33,8 +34,8 @@ class Acceptor {
   // Starts or stops watching; no system call when nothing changes.
   void watch(bool wanted);
 
-  // One connection that waits at listener `index`, or nullopt: none, or none can be taken now. Without
-  // descriptors or memory left, accepting pauses.
+  // One connection that waits at listener `index`, or nullopt: none, or none can be taken now.
+  // Without descriptors or memory left, accepting pauses.
   std::optional<Accepted> accept(std::size_t index, base::TimePoint now);
 
   // End of the pause, if there is one.

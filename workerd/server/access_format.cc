@@ -2,7 +2,6 @@
 #include "workerd/server/access_format.h"
 
 #include <fmt/format.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include <array>
@@ -10,15 +9,12 @@
 #include <utility>
 
 #include "workerd/http/percent.h"
+#include "workerd/server/field_name.h"
 
 namespace corn::server {
 namespace {
 
 constexpr std::string_view kNothing = "-";
-
-bool same_name(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
-}
 
 void append_or_nothing(std::string_view text, std::string& out) {
   append_escaped(text.empty() ? kNothing : text, out);
@@ -33,7 +29,7 @@ std::string_view response_field(std::string_view head, std::string_view name) {
   while (!head.empty()) {
     const std::string_view line = head.substr(0, head.find("\r\n"));
     const std::size_t colon = line.find(':');
-    if (colon != std::string_view::npos && same_name(line.substr(0, colon), name)) {
+    if (colon != std::string_view::npos && same_field_name(line.substr(0, colon), name)) {
       const std::size_t value = line.find_first_not_of(' ', colon + 1);
       return value == std::string_view::npos ? std::string_view() : line.substr(value);
     }
@@ -73,11 +69,12 @@ std::string base64_decode(std::string_view text) {
   return out;
 }
 
-// The user of Basic authentication (RFC 7617), who is not verified here.
+// The user of Basic authentication (RFC 7617), who is not verified here. The scheme's case doesn't
+// matter, as a field name's.
 void append_user(const http::RequestHead* head, std::string& out) {
   const http::Field* field = head == nullptr ? nullptr : head->find("Authorization");
   constexpr std::string_view kScheme = "Basic ";
-  if (field == nullptr || !same_name(field->value.substr(0, kScheme.size()), kScheme)) {
+  if (field == nullptr || !same_field_name(field->value.substr(0, kScheme.size()), kScheme)) {
     out += kNothing;
     return;
   }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // gunicorn's access log format, `%(h)s %(l)s ... "%(r)s"`, compiled once into pieces.
 //
-// Atoms: h l u t r m U q H s st B b f a T D M L p, {name}i (request field), {name}o (response field).
-// {name}e, an environ variable, is known to the application's runtime alone and written "-", as is an
-// atom nobody knows. Whatever a client has sent is escaped (\xNN, \" and \\), so that it can't forge a line or a field.
+// Atoms: h l u t r m U q H s st B b f a T D M L p, {name}i (request field), {name}o (response
+// field). {name}e, an environ variable, is known to the application's runtime alone and written
+// "-", as is an atom nobody knows. Whatever a client has sent is escaped (\xNN, \" and \\), so that
+// it can't forge a line or a field.
 #pragma once
 
 #include <sys/types.h>

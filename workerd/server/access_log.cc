@@ -81,8 +81,9 @@ void AccessLog::flush_locked() {
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) {
       if (!failing_) {
-        base::log_error("cannot write to the access log {}: {}; lines are lost until that is mended",
-                        path_, std::strerror(errno));
+        base::log_error(
+            "cannot write to the access log {}: {}; lines are lost until that is mended", path_,
+            std::strerror(errno));
       }
       failing_ = true;
       break;

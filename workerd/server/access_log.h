@@ -27,8 +27,8 @@ class AccessLog {
   AccessLog(const AccessLog&) = delete;
   AccessLog& operator=(const AccessLog&) = delete;
 
-  // `path`: "" is no log, "-" standard output, else a file to append to. An empty `format` is gunicorn's
-  // default.
+  // `path`: "" is no log, "-" standard output, else a file to append to. An empty `format` is
+  // gunicorn's default.
   base::Status open(const std::string& path, const std::string& format);
   [[nodiscard]] bool enabled() const { return enabled_; }
 

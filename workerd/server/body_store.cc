@@ -58,7 +58,8 @@ bool BodyStore::grow(std::size_t size) {
 
 std::span<char> BodyStore::room(std::size_t wish) {
   const std::lock_guard lock(mutex_);
-  const std::uint64_t left = options_->memory_bytes - std::min(memory_size_, options_->memory_bytes);
+  const std::uint64_t left =
+      options_->memory_bytes - std::min(memory_size_, options_->memory_bytes);
   // A client that announces much and sends little is believed as far as its bytes go.
   constexpr std::size_t kStep = 64 * 1024;
   wish = std::min<std::size_t>(wish, std::max<std::size_t>(kStep, memory_size_));
@@ -117,7 +118,8 @@ base::Status BodyStore::open_file() {
   // Not every file system knows files that never had a name (open(2), O_TMPFILE).
   std::string path = directory + "/corn-body-XXXXXX";
   file_.reset(::mkostemp(path.data(), O_CLOEXEC));
-  if (!file_) return base::fail_errno("cannot make a file for a request's body in " + directory, errno);
+  if (!file_)
+    return base::fail_errno("cannot make a file for a request's body in " + directory, errno);
   ::unlink(path.c_str());
   return {};
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A request's decoded body on its way from the loop to the application. Up to a limit it lies in memory;
-// what is beyond goes to a file without a name, which ends with the request. A body that lies whole in
-// the connection's input buffer is only referred to.
+// A request's decoded body on its way from the loop to the application. Up to a limit it lies in
+// memory; what is beyond goes to a file without a name, which ends with the request. A body that
+// lies whole in the connection's input buffer is only referred to.
 //
 // The loop's owner writes, the application's thread reads, a mutex stands between them; it is
 // contended only while a body arrives during its request.
@@ -22,9 +22,9 @@ namespace corn::server {
 
 // Constant while the worker lives.
 struct BodyStoreOptions {
-  std::uint64_t memory_bytes = 1U << 20U;    // of one body
-  std::uint64_t spill_bytes = 64U << 20U;    // of one body held at once, memory and file together
-  std::string directory;                     // where spilled bodies lie
+  std::uint64_t memory_bytes = 1U << 20U;  // of one body
+  std::uint64_t spill_bytes = 64U << 20U;  // of one body held at once, memory and file together
+  std::string directory;                   // where spilled bodies lie
 
   static constexpr std::uint64_t kSpillFactor = 64;
 };
@@ -43,8 +43,8 @@ class BodyStore {
   void begin();
   // The whole body, which stays where it is until reset().
   void set_whole(std::string_view body);
-  // Memory for up to `wish` of the next bytes, to be followed by commit(): spares a copy. Empty when
-  // they have to be appended.
+  // Memory for up to `wish` of the next bytes, to be followed by commit(): spares a copy. Empty
+  // when they have to be appended.
   std::span<char> room(std::size_t wish);
   void commit(std::size_t size);
 
@@ -56,18 +56,20 @@ class BodyStore {
   void complete();
   // The rest will not come, for `reason`; reads fail with it, a message for people, and os_errno.
   void break_off(base::Error reason);
-  // As much is held as may be: no more append() until drained. A reader that empties a full store is told so.
+  // As much is held as may be: no more append() until drained. A reader that empties a full store
+  // is told so.
   [[nodiscard]] bool full() const;
   [[nodiscard]] bool is_complete() const;
 
   // ---- the application's thread ----
 
   struct Read {
-    std::size_t size = 0;     // copied
-    bool end = false;         // the body has ended, whole
+    std::size_t size = 0;       // copied
+    bool end = false;           // the body has ended, whole
     bool emptied_full = false;  // the loop may read on
   };
-  // Copies what is there without waiting; neither bytes nor `end`: wait() first. Fails when the body is broken.
+  // Copies what is there without waiting; neither bytes nor `end`: wait() first. Fails when the
+  // body is broken.
   base::Result<Read> read(char* to, std::size_t size);
   // Returns when read() has something to say.
   void wait();
@@ -85,7 +87,8 @@ class BodyStore {
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  // Guarded by mutex_. The body's bytes [0, memory_size_) lie in whole_ or memory_, those after in file_.
+  // Guarded by mutex_. The body's bytes [0, memory_size_) lie in whole_ or memory_, those after in
+  // file_.
   std::string_view whole_;
   std::unique_ptr<char[]> memory_;
   std::size_t capacity_ = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The transitions of a connection; see connection.h for the picture. Input is in connection_input.cc.
+// The transitions of a connection; see connection.h for the picture. Input is in
+// connection_input.cc.
 #include "workerd/server/connection.h"
 
 #include <sys/epoll.h>
@@ -247,7 +248,8 @@ void Connection::next_request(base::TimePoint now) {
 
 void Connection::end(TimeoutKind linger, base::TimePoint now) {
   count_sent();
-  // A client that has said it sends nothing more cannot be hurt by a reset, having nothing in flight.
+  // A client that has said it sends nothing more cannot be hurt by a reset, having nothing in
+  // flight.
   const bool nothing_follows = client_ends_ && decoder_.complete() && !input_ready_ &&
                                next_.empty() && input_.bytes().size() == request_bytes_;
   if (ended_ || nothing_follows) {
@@ -314,6 +316,12 @@ void Connection::refuse(const http::ProtocolError& error, base::TimePoint now) {
 
 void Connection::drain(base::TimePoint now) {
   if (state_ == State::kIdle) set_idle(now);
+}
+
+void Connection::give_up() {
+  if (state_ != State::kInside) return;
+  transmitter_.break_off();
+  body_.break_off({"the worker has been told to quit", EPIPE});
 }
 
 void Connection::abort(base::TimePoint now) {

@@ -1,28 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 // One client connection: what it is doing, what it waits for, and for how long.
 //
-//            accepted
-//               v                    first byte             head whole, body not
-//   +------> kIdle ---------------------> kHead ---------------------> kBody
-//   |           |  a whole request in one read     \                     | body whole
-//   |           +------------------------------> kWaiting <--------------+
-//   |                                               | enter()            | enter() before it is whole: Expect,
-//   |                                               v                    v 500 ms, or the store is full
-//   |                                            kInside <---------------+
-//   |                                               | leave(), response given
-//   |        body not read to its end: kDiscard <---+---> kFlush: client still takes the response
-//   |                  |                            |        |
-//   +--- keep-alive ---+----------------------------+--------+--- last request --> kLinger --> kClosed
+//         accepted
+//            v              first byte            head whole, body not
+//   +-----> kIdle ----------------------> kHead ----------------------> kBody
+//   |         |                             | whole                       | body whole
+//   |         +-----------------------------+-------> kWaiting <----------+
+//   |           a whole request in one read              |                | enter() before that:
+//   |                                                    | enter()        | Expect, 500 ms, or
+//   |                                                    v                | the store is full
+//   |                                                 kInside <-----------+
+//   |                                                    | leave(): answered
+//   |    kDiscard: body not read to its end <------------+------> kFlush: client still
+//   |        |                                           |          |     takes the answer
+//   +--------+---------------- keep-alive ---------------+----------+
+//                                                        |
+//                             kClosed <---- kLinger <----+ last request
 //
-// Any state before kInside goes to kFlush/kLinger with an answer of the engine's own when the request is
-// wrong or late, and to kClosed when the client goes away without one. kLinger: our side is shut
-// down, what the client still sends is read and dropped, so that no reset destroys the answer
-// on its way (RFC 9112 section 9.6). A request inside the application keeps its connection: the
-// client's end is noted and takes effect in leave().
+// Any state before kInside goes to kFlush/kLinger with an answer of the engine's own when the
+// request is wrong or late, and to kClosed when the client goes away without one. kLinger: our side
+// is shut down, what the client still sends is read and dropped, so that no reset destroys the
+// answer on its way (RFC 9112 section 9.6). A request inside the application keeps its connection:
+// the client's end is noted and takes effect in leave().
 //
 // Registered once with epoll, edge-triggered, for both directions. So an event is remembered
-// (input_ready_) until the state wants it, and reading goes on until the socket is empty; a read that
-// fills less than it was given room for has emptied it (epoll(7)).
+// (input_ready_) until the state wants it, and reading goes on until the socket is empty; a read
+// that fills less than it was given room for has emptied it (epoll(7)).
 //
 // All functions belong to the loop's owner. body(), transmitter(), head() and the like are used by
 // the application's thread between enter() and leave() as their types say.
@@ -62,10 +65,10 @@ struct ConnectionCommons {
   const ForwardedScheme& forwarded_scheme;
   base::Scoreboard& scoreboard;
   AccessLog& access_log;
-  BufferPool buffers{};  // loop's owner
-  Timeouts timeouts{};   // loop's owner
-  http::DateCache date{};  // loop's owner
-  std::atomic<bool> draining{false};     // answers say `Connection: close`
+  BufferPool buffers{};               // loop's owner
+  Timeouts timeouts{};                // loop's owner
+  http::DateCache date{};             // loop's owner
+  std::atomic<bool> draining{false};  // answers say `Connection: close`
   bool hurrying = false;  // draining with nobody left to serve the next connection; loop's owner
 };
 
@@ -109,7 +112,8 @@ class Connection {
   // What epoll reported.
   void on_event(std::uint32_t events, base::TimePoint now);
   void on_timeout(TimeoutKind kind, base::TimePoint now);
-  // Goes on with reading that was put off, see wants_turn(), or paused because the body store was full.
+  // Goes on with reading that was put off, see wants_turn(), or paused because the body store was
+  // full.
   void resume(base::TimePoint now);
   // There is more to read at once, put off so that other connections get their turn.
   [[nodiscard]] bool wants_turn() const;
@@ -127,6 +131,8 @@ class Connection {
   void drain(base::TimePoint now);
   // The worker is put down: answers 504 if nothing of an answer is out, and ends the connection.
   void abort(base::TimePoint now);
+  // The loop ends: an application that waits for the client is told that it has gone.
+  void give_up();
   // Nothing more can be done for the client, though the application still holds the request.
   [[nodiscard]] bool abandoned() const { return state_ == State::kInside && aborted_ && ended_; }
 
@@ -185,11 +191,11 @@ class Connection {
   Timer rate_{*this};   // kBodyRate
 
   // Input
-  bool input_ready_ = false;     // the socket may hold bytes
-  bool until_end_ = false;       // the peer has ended its side: only an empty read ends reading
-  bool ended_ = false;           // that empty read came, or an error
-  InputBuffer input_;            // the request's head, what came with it, and what follows
-  InputBuffer next_;             // what came after a body that was read past input_
+  bool input_ready_ = false;  // the socket may hold bytes
+  bool until_end_ = false;    // the peer has ended its side: only an empty read ends reading
+  bool ended_ = false;        // that empty read came, or an error
+  InputBuffer input_;         // the request's head, what came with it, and what follows
+  InputBuffer next_;          // what came after a body that was read past input_
   http::HeadScanner scanner_;
   http::RequestHead head_;
   http::BodyDecoder decoder_;
@@ -198,7 +204,7 @@ class Connection {
   bool first_request_ = true;
 
   // Body
-  bool may_enter_ = false;       // before the body is whole
+  bool may_enter_ = false;  // before the body is whole
   bool body_used_ = false;
   bool body_failed_ = false;
   bool continue_wanted_ = false;

@@ -24,7 +24,7 @@ bool depends_on_size(http::ResponseFraming framing) {
 
 void Exchange::run(Connection& connection) {
   connection_ = &connection;
-  started_ = head_sent_ = ended_ = failed_ = false;
+  started_ = head_sent_ = ended_ = failed_ = application_failed_ = false;
   status_ = 0;
   page_bytes_ = 0;
   encoder_ = http::ResponseEncoder();
@@ -36,7 +36,7 @@ void Exchange::run(Connection& connection) {
   application_->handle(request, *this);
   if (!ended_) fail();
   const auto ended = std::chrono::steady_clock::now();
-  slot_->end(ended, status_ >= 500 || failed_);
+  slot_->end(ended, status_ >= 500 || application_failed_);
   account(started, ended);
   connection_ = nullptr;
 }
@@ -45,8 +45,7 @@ void Exchange::account(base::TimePoint started, base::TimePoint ended) {
   Outcome& outcome = connection_->outcome();
   outcome.ended = ended;
   outcome.keep_alive = !failed_ && encoder_.keep_alive();
-  outcome.reset = failed_ && head_sent_ &&
-                  encoder_.framing() == http::ResponseFraming::kUntilClose;
+  outcome.reset = failed_ && head_sent_ && encoder_.framing() == http::ResponseFraming::kUntilClose;
   AccessLog& log = connection_->commons().access_log;
   if (!log.enabled() || connection_->transmitter().is_cut_off()) return;
   AccessRecord record;
@@ -61,11 +60,11 @@ void Exchange::account(base::TimePoint started, base::TimePoint ended) {
 
 http::ResponseContext Exchange::context() {
   const ConnectionCommons& commons = connection_->commons();
-  // Without 100 (Continue) nobody knows whether the client will send its body (RFC 9110 section 10.1.1).
+  // Without 100 (Continue) nobody knows whether the client will send its body (RFC 9110
+  // section 10.1.1).
   const bool body_in_doubt = connection_->continue_wanted() && !connection_->body().is_complete();
-  const bool keep_alive = connection_->head().keep_alive &&
-                          commons.config.keep_alive.count() > 0 && !body_in_doubt &&
-                          !commons.draining.load(std::memory_order_relaxed);
+  const bool keep_alive = connection_->head().keep_alive && commons.config.keep_alive.count() > 0 &&
+                          !body_in_doubt && !commons.draining.load(std::memory_order_relaxed);
   return http::ResponseContext::from(connection_->head(), keep_alive);
 }
 
@@ -103,7 +102,8 @@ bool Exchange::whole() const { return connection_->body().is_complete(); }
 std::uint64_t Exchange::available() const { return connection_->body().available(); }
 
 base::Status Exchange::start(std::string_view status, std::span<const http::Field> fields) {
-  if (head_sent_ || ended_) return base::fail("the response's head has been sent already", EALREADY);
+  if (head_sent_ || ended_)
+    return base::fail("the response's head has been sent already", EALREADY);
   http::ResponseEncoder encoder(context());
   trial_.clear();
   if (auto encoded = encoder.start({status, fields}, std::nullopt, date(), trial_); !encoded) {
@@ -162,7 +162,7 @@ base::Status Exchange::begin_body(std::optional<std::uint64_t> body_size) {
 void Exchange::end_body(std::string& out) {
   ended_ = true;
   if (auto finished = encoder_.finish(out); !finished) {
-    failed_ = true;
+    failed_ = application_failed_ = true;
     base::log_error("{} {}: {}", connection_->head().method, connection_->head().target,
                     finished.error().message);
   }
@@ -220,8 +220,8 @@ base::Status Exchange::send_file(int fd, off_t offset, std::uint64_t length) {
     if (auto closed = transmit(tail_, {}, {}); !closed) return closed;
   }
   if (taken < length && encoder_.framing() == http::ResponseFraming::kLength) {
-    return base::fail("the file is longer than the response's Content-Length; the surplus is not sent",
-                      EMSGSIZE);
+    return base::fail(
+        "the file is longer than the response's Content-Length; the surplus is not sent", EMSGSIZE);
   }
   return {};
 }
@@ -236,6 +236,10 @@ void Exchange::finish() {
     static_cast<void>(write({}, true));  // a client that has gone is seen by the connection
     return;
   }
+  if (failed_) {  // the client has gone: what is missing isn't the application's fault
+    ended_ = true;
+    return;
+  }
   out_.clear();
   end_body(out_);
   static_cast<void>(transmit(out_, {}, {}));
@@ -243,7 +247,7 @@ void Exchange::finish() {
 
 void Exchange::fail() {
   if (ended_) return;
-  ended_ = failed_ = true;
+  ended_ = failed_ = application_failed_ = true;
   if (head_sent_) return;
   status_ = 500;
   encoder_ = http::ResponseEncoder();  // whatever was set is replaced

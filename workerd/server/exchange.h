@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// One request and its answer, as the application sees them: what app::RequestBody and app::Responder
-// promise, done with a connection's body store and transmitter. One object per application thread,
-// used for one request after the other so that its buffers keep their capacity. That thread only.
+// One request and its answer, as the application sees them: what app::RequestBody and
+// app::Responder promise, done with a connection's body store and transmitter. One object per
+// application thread, used for one request after the other so that its buffers keep their capacity.
+// That thread only.
 #pragma once
 
 #include <cstdint>
@@ -40,8 +41,8 @@ class Exchange final : private app::RequestBody, private app::Responder, private
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
-  // Has the application answer the request that is inside, accounts for it, and sets the connection's
-  // outcome().
+  // Has the application answer the request that is inside, accounts for it, and sets the
+  // connection's outcome().
   void run(Connection& connection);
 
  private:
@@ -83,13 +84,14 @@ class Exchange final : private app::RequestBody, private app::Responder, private
   // Of the request inside.
   Connection* connection_ = nullptr;
   http::ResponseEncoder encoder_;
-  bool started_ = false;    // start() has succeeded
+  bool started_ = false;  // start() has succeeded
   bool head_sent_ = false;
-  bool ended_ = false;      // the body's end is sent, or never will be
-  bool failed_ = false;     // by fail(), a body that is too short, or a client that has gone
+  bool ended_ = false;   // the body's end is sent, or never will be
+  bool failed_ = false;  // the connection can't be kept: one of the below, or the client has gone
+  bool application_failed_ = false;  // by fail(), or a body that is too short
   int status_ = 0;
   std::uint64_t page_bytes_ = 0;  // body of the engine's own answer
-  std::string head_;        // as encoded by start()
+  std::string head_;              // as encoded by start()
   std::string trial_;
   std::string out_;
   std::string tail_;

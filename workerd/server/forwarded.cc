@@ -2,10 +2,11 @@
 #include "workerd/server/forwarded.h"
 
 #include <arpa/inet.h>
-#include <strings.h>
 
 #include <charconv>
 #include <cstring>
+
+#include "workerd/server/field_name.h"
 
 namespace corn::server {
 namespace {
@@ -26,10 +27,6 @@ bool equal_prefix(const in6_addr& a, const in6_addr& b, unsigned bits) {
   if (rest == 0) return true;
   const unsigned mask = 0xffU << (8 - rest);
   return ((a.s6_addr[bytes] ^ b.s6_addr[bytes]) & mask) == 0;
-}
-
-bool same_name(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
 }
 
 }  // namespace
@@ -109,7 +106,7 @@ std::optional<std::string_view> ForwardedScheme::scheme(const http::RequestHead&
   if (!rules_.empty()) {
     for (const http::Field& field : head.fields) {
       for (const Rule& rule : rules_) {
-        if (!same_name(field.name, rule.name)) continue;
+        if (!same_field_name(field.name, rule.name)) continue;
         const bool says_secure = field.value == rule.value;
         if (secure && *secure != says_secure) return std::nullopt;
         secure = says_secure;

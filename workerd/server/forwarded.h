@@ -24,8 +24,8 @@ class TrustedPeers {
   // Addresses, networks in CIDR form, or "*" for everybody. Fails on anything else.
   static base::Result<TrustedPeers> parse(const std::vector<std::string>& entries);
 
-  // A peer without an address (a unix socket's) is trusted, as by gunicorn: the socket's mode decides who
-  // reaches it.
+  // A peer without an address (a unix socket's) is trusted, as by gunicorn: the socket's mode
+  // decides who reaches it.
   [[nodiscard]] bool trusts(const sockaddr_storage& peer) const;
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a connection's unparsed bytes lie. Blocks are borrowed from a pool while there are bytes to hold
-// and given back when there are none, so that an idle connection costs no buffer and the block
+// Where a connection's unparsed bytes lie. Blocks are borrowed from a pool while there are bytes to
+// hold and given back when there are none, so that an idle connection costs no buffer and the block
 // used last, still in the processor's cache, is used next.
 #pragma once
 
@@ -43,7 +43,8 @@ class InputBuffer {
   [[nodiscard]] std::string_view bytes() const { return {data_.get() + begin_, end_ - begin_}; }
   [[nodiscard]] bool empty() const { return begin_ == end_; }
 
-  // Memory of at least one byte to read into, moving or growing what is held when there is none left.
+  // Memory of at least one byte to read into, moving or growing what is held when there is none
+  // left.
   std::span<char> room();
   void commit(std::size_t size) { end_ += size; }
   void append(std::string_view bytes);

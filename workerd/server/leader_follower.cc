@@ -27,7 +27,8 @@ void LeaderFollower::stop() {
 
 void LeaderFollower::offer() {
   entries_.store(entries_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  // In one order with the follower's flag: either it sees the offer before it sleeps, or it is woken.
+  // In one order with the follower's flag: either it sees the offer before it sleeps, or it is
+  // woken.
   owner_.store(Owner::kOffered, std::memory_order_seq_cst);
   if (asleep_.load(std::memory_order_seq_cst)) {
     const std::lock_guard lock(mutex_);
@@ -42,7 +43,8 @@ void LeaderFollower::reclaim() {
   wanted_back_.store(true, std::memory_order_release);
   reactor_.wake();
   std::unique_lock lock(mutex_);
-  leader_wakes_.wait(lock, [this] { return owner_.load(std::memory_order_acquire) == Owner::kLeader; });
+  leader_wakes_.wait(lock,
+                     [this] { return owner_.load(std::memory_order_acquire) == Owner::kLeader; });
   wanted_back_.store(false, std::memory_order_relaxed);
 }
 
@@ -87,6 +89,7 @@ void LeaderFollower::follow() {
       lock.lock();
       owner_.store(Owner::kLeader, std::memory_order_release);
       leader_wakes_.notify_one();
+      summoned_ = false;  // whoever asked for the loop to be turned has had it turned
       quiet = 0;
     } else {
       quiet = same_call ? quiet + 1 : 0;

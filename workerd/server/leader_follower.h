@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who turns the loop of a sync worker. The leader, the process's main thread, does, and calls the
-// application on the same thread: no switch on the hot path. While it is inside, the loop is on offer. A
-// follower thread takes it when the leader has been inside for 5 to 10 ms, or at once when it is
-// summoned, and turns it until the leader is back.
+// application on the same thread: no switch on the hot path. While it is inside, the loop is on
+// offer. A follower thread takes it when the leader has been inside for 5 to 10 ms, or at once when
+// it is summoned, and turns it until the leader is back.
 //
 //              offer()                          takes
 //   kLeader ------------> kOffered -----------------------------> kFollower
@@ -12,8 +12,8 @@
 //      +-------------------------------------------------------------+
 //            reclaim(): asks, wakes the loop, waits
 //
-// The follower sleeps until there is traffic, then looks every 5 ms, and falls asleep again after some
-// quiet looks. A request costs the leader a store and a compare-and-swap, no system call.
+// The follower sleeps until there is traffic, then looks every 5 ms, and falls asleep again after
+// some quiet looks. A request costs the leader a store and a compare-and-swap, no system call.
 #pragma once
 
 #include <atomic>

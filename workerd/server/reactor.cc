@@ -159,8 +159,8 @@ void Reactor::add_connection(Accepted accepted, std::size_t listener) {
 
   const auto& listeners = commons_.config.listeners;
   const auto* info = listener < listeners.size() ? &listeners[listener] : nullptr;
-  const auto trust = trusted_.trusts(accepted.peer) ? http::PeerTrust::kTrusted
-                                                    : http::PeerTrust::kUntrusted;
+  const auto trust =
+      trusted_.trusts(accepted.peer) ? http::PeerTrust::kTrusted : http::PeerTrust::kUntrusted;
   epoll_event event{};
   event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
   event.data.u64 = id;
@@ -288,8 +288,8 @@ void Reactor::poll() {
                   policy_.accept_capacity(0) > 0);
   // Whoever posts sees the flag, or its letter is seen here.
   sleeping_.store(true, std::memory_order_seq_cst);
-  const int count = ::epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()),
-                                 poll_timeout());
+  const int count =
+      ::epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()), poll_timeout());
   sleeping_.store(false, std::memory_order_relaxed);
   CORN_CHECK(count >= 0 || errno == EINTR);
   event_count_ = static_cast<std::size_t>(std::max(count, 0));
@@ -347,6 +347,7 @@ void Reactor::read_mail() {
         break;
       case Letter::Kind::kQuit:
         quit_ = true;
+        for_each([](Connection& connection) { connection.give_up(); });
         break;
       case Letter::Kind::kAbort:
         start_abort();
@@ -365,9 +366,9 @@ void Reactor::drain(base::Milliseconds grace, bool empty_backlog) {
 void Reactor::quit() { post({Letter::Kind::kQuit}); }
 
 // Connection draining. Nothing new is accepted. A request on its way in or inside is answered, with
-// `Connection: close`. A connection that is idle keeps its keep-alive time: its client may be sending
-// the next request right now, and closing would lose it. Only when the whole service goes away
-// (empty_backlog) that time is cut to half a second.
+// `Connection: close`. A connection that is idle keeps its keep-alive time: its client may be
+// sending the next request right now, and closing would lose it. Only when the whole service goes
+// away (empty_backlog) that time is cut to half a second.
 void Reactor::start_drain(base::Milliseconds grace, bool empty_backlog) {
   const base::TimePoint end = now_ + grace;
   if (!grace_end_ || end < *grace_end_) grace_end_ = end;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The event loop of a worker: one epoll descriptor, the connections, their deadlines. It belongs to
-// one thread at a time, its owner (see leader_follower.h), and its state lies in the object, a half-used batch of
-// events included, so that another thread can go on from any turn. It never calls the application: requests
-// that may enter are taken by the owner with take_ready().
+// one thread at a time, its owner (see leader_follower.h), and its state lies in the object, a
+// half-used batch of events included, so that another thread can go on from any turn. It never
+// calls the application: requests that may enter are taken by the owner with take_ready().
 //
-// Owner only, except where a function says otherwise. Destroyed when no thread is inside the application any more.
+// Owner only, except where a function says otherwise. Destroyed when no thread is inside the
+// application any more.
 #pragma once
 
 #include <sys/epoll.h>
@@ -31,8 +32,8 @@ namespace corn::server {
 class LoopPolicy {
  public:
   virtual ~LoopPolicy() = default;
-  // Connections that may be accepted now without keeping them from an idle sibling. `waiting`: whole requests
-  // in the loop's queue.
+  // Connections that may be accepted now without keeping them from an idle sibling. `waiting`:
+  // whole requests in the loop's queue.
   [[nodiscard]] virtual std::size_t accept_capacity(std::size_t waiting) const = 0;
   // A turn of the loop is a sign of life of the worker.
   [[nodiscard]] virtual bool turn_is_life() const = 0;
@@ -62,8 +63,8 @@ class Reactor {
   // ---- any thread ----
   void drain(base::Milliseconds grace, bool empty_backlog);
   void quit();
-  // Aborts every request and connection; returns when their clients have been answered, or after `limit`.
-  // `summon` is called once the order is given, to bring an owner about.
+  // Aborts every request and connection; returns when their clients have been answered, or after
+  // `limit`. `summon` is called once the order is given, to bring an owner about.
   template <typename Summon>
   void abort(base::Milliseconds limit, Summon summon) {
     post({Letter::Kind::kAbort});

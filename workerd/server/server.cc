@@ -16,15 +16,16 @@
 namespace corn::server {
 namespace {
 
-// Where bodies are spilled when no directory is set: gunicorn's default, Python's tempfile.gettempdir().
+// Where bodies are spilled when no directory is set: gunicorn's default, Python's
+// tempfile.gettempdir().
 std::string spill_directory(const base::WorkerConfig& config) {
   if (!config.upload_directory.empty()) return config.upload_directory;
   const char* directory = std::getenv("TMPDIR");
   return directory != nullptr && *directory != '\0' ? directory : "/tmp";
 }
 
-// Requests until the worker wants to be replaced; 0: never. The jitter keeps a pool's workers from all
-// getting there together.
+// Requests until the worker wants to be replaced; 0: never. The jitter keeps a pool's workers from
+// all getting there together.
 std::uint64_t request_limit(const base::WorkerConfig& config) {
   if (config.max_requests == 0) return 0;
   std::random_device seed;

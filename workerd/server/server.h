@@ -19,7 +19,8 @@ namespace corn::server {
 // may be called from any thread, before run() too.
 class Server {
  public:
-  // The worker has served max_requests (with jitter) and wants to be replaced. Called once, any thread.
+  // The worker has served max_requests (with jitter) and wants to be replaced. Called once, any
+  // thread.
   using RetiringCallback = std::function<void()>;
 
   // All references outlive the server. `listeners` are in the order of config.listeners.
@@ -34,17 +35,17 @@ class Server {
   // isn't understood, a file that can't be opened, descriptors that have run out.
   base::Status prepare();
 
-  // Serves until drained or told to quit; returns the process's exit status. In sync the application runs on
-  // the calling thread, so that run() can't return before the application does.
+  // Serves until drained or told to quit; returns the process's exit status. In sync the
+  // application runs on the calling thread, so that run() can't return before the application does.
   int run();
 
-  // After run(): some application threads are still inside the application, because requests were cut
-  // off. The destructor would wait for them; the process leaves by _exit(2) instead.
+  // After run(): some application threads are still inside the application, because requests were
+  // cut off. The destructor would wait for them; the process leaves by _exit(2) instead.
   [[nodiscard]] bool left_behind() const;
 
   // Stop accepting, finish what is in flight, close idle connections without a race (see connection
-  // draining in the source), return from run(). What is left after `grace` is cut. `empty_backlog`: serve
-  // what waits in the accept queues first. A second call can only shorten.
+  // draining in the source), return from run(). What is left after `grace` is cut. `empty_backlog`:
+  // serve what waits in the accept queues first. A second call can only shorten.
   void drain(base::Milliseconds grace, bool empty_backlog);
 
   // Return from run() as soon as possible, cutting requests off.
@@ -53,9 +54,9 @@ class Server {
   // Opens the access log anew; if that fails the old file stays in use, which is logged.
   void reopen_logs();
 
-  // The worker is about to be put down: answers 504 on every connection whose request has had no answer
-  // begun, closes the rest cleanly. Works while the application hangs. Returns when done or after
-  // `limit`.
+  // The worker is about to be put down: answers 504 on every connection whose request has had no
+  // answer begun, closes the rest cleanly. Works while the application hangs. Returns when done or
+  // after `limit`.
   void abort_requests(base::Milliseconds limit);
 
   // One line for each request inside the application: "thread TID: METHOD target, for 1.2 s".

@@ -46,13 +46,13 @@ std::size_t ThreadsClass::accept_capacity(std::size_t waiting) const {
   return taken < thread_count_ ? thread_count_ - taken : 0;
 }
 
-// One request more for every thread lies ready, so that none waits for the loop between two requests.
+// One request more for every thread lies ready, so that none waits for the loop between two
+// requests.
 void ThreadsClass::dispatch() {
   const std::size_t unfinished_limit = std::max<std::size_t>(thread_count_, 2) - 1;
   while (load_.load(std::memory_order_relaxed) < 2 * static_cast<std::size_t>(thread_count_)) {
-    const bool unfinished_too =
-        unfinished_.load(std::memory_order_relaxed) < unfinished_limit &&
-        load_.load(std::memory_order_relaxed) < thread_count_;
+    const bool unfinished_too = unfinished_.load(std::memory_order_relaxed) < unfinished_limit &&
+                                load_.load(std::memory_order_relaxed) < thread_count_;
     Connection* connection = reactor_->take_ready(unfinished_too);
     if (connection == nullptr) return;
     const bool unfinished = !connection->body().is_complete() && connection->head().has_body();

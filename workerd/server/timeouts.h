@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Deadlines of connections. All deadlines of one kind lie the same duration ahead when they are set,
-// so a list per kind, in the order of setting, is sorted: setting, clearing and finding the next one
-// take constant time and no allocation. A deadline is late by up to a turn of the loop, never early.
+// Deadlines of connections. All deadlines of one kind lie the same duration ahead when they are
+// set, so a list per kind, in the order of setting, is sorted: setting, clearing and finding the
+// next one take constant time and no allocation. A deadline is late by up to a turn of the loop,
+// never early.
 #pragma once
 
 #include <array>

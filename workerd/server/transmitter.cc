@@ -96,8 +96,7 @@ base::Status Transmitter::send(std::string_view first, std::string_view second,
   }
 }
 
-base::Status Transmitter::send_file(int file, off_t offset, std::uint64_t length,
-                                    Waiter& waiter) {
+base::Status Transmitter::send_file(int file, off_t offset, std::uint64_t length, Waiter& waiter) {
   std::unique_lock lock(mutex_);
   if (unusable()) return client_gone();
   response_begun_ = true;
@@ -216,8 +215,8 @@ void Transmitter::flush_locked() {
   if (broken_ || queued() == 0) {
     queue_begin_ = 0;
     queue_.clear();
-    constexpr std::size_t kKeptBytes = 64 * 1024;
-    if (queue_.capacity() > kKeptBytes) queue_.shrink_to_fit();
+    constexpr std::size_t kKeptCapacity = 64 * 1024;
+    if (queue_.capacity() > kKeptCapacity) queue_.shrink_to_fit();
   } else if (queue_begin_ >= kQueueBytes / 2) {
     queue_.erase(0, queue_begin_);
     queue_begin_ = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sending side of one connection. The application's thread sends for itself, straight from its own
-// memory, as long as the socket takes it. What the socket does not take is queued, up to a
+// The sending side of one connection. The application's thread sends for itself, straight from its
+// own memory, as long as the socket takes it. What the socket does not take is queued, up to a
 // limit, and sent by the loop's owner when the socket is writable again; beyond the limit the
 // application waits for the client. So a slow client costs memory within limits, not a worker.
 //
@@ -35,8 +35,8 @@ class Transmitter {
   // Bytes queued for one client before the application waits.
   static constexpr std::size_t kQueueBytes = 1U << 20U;
 
-  // `socket` is non-blocking and outlives the transmitter. `stall`: how long a waiting application waits for a
-  // client that takes nothing; zero: for ever.
+  // `socket` is non-blocking and outlives the transmitter. `stall`: how long a waiting application
+  // waits for a client that takes nothing; zero: for ever.
   Transmitter(int socket, base::Duration stall) : socket_(socket), stall_(stall) {}
   Transmitter(const Transmitter&) = delete;
   Transmitter& operator=(const Transmitter&) = delete;
@@ -47,17 +47,19 @@ class Transmitter {
   [[nodiscard]] bool response_begun() const;
 
   // Sends the parts in order as one piece. Waits while the queue is at its limit, telling
-  // `waiter`. Fails with EPIPE when the client has gone or takes nothing, or the response is cut off.
+  // `waiter`. Fails with EPIPE when the client has gone or takes nothing, or the response is cut
+  // off.
   base::Status send(std::string_view first, std::string_view second, std::string_view third,
                     Waiter& waiter);
   // Sends `length` bytes of file `file` from `offset`, likewise.
   base::Status send_file(int file, off_t offset, std::uint64_t length, Waiter& waiter);
-  // Sends or queues without waiting, whatever the limit says: an interim response, or an answer of the
-  // engine's own.
+  // Sends or queues without waiting, whatever the limit says: an interim response, or an answer of
+  // the engine's own.
   void send_now(std::string_view bytes);
 
-  // In place of the application's response, if nothing of that is out: sends `bytes`, and whatever the
-  // application sends from now on fails. False, and nothing is sent, when the response has begun; it is cut off all the same.
+  // In place of the application's response, if nothing of that is out: sends `bytes`, and whatever
+  // the application sends from now on fails. False, and nothing is sent, when the response has
+  // begun; it is cut off all the same.
   bool cut_off(std::string_view bytes);
 
   [[nodiscard]] bool is_cut_off() const;

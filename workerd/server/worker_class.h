@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two ways requests get from the loop to the application and back. Both serve until the loop is done.
+// The two ways requests get from the loop to the application and back. Both serve until the loop is
+// done.
 #pragma once
 
 #include <atomic>

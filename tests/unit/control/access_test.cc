@@ -15,15 +15,16 @@ namespace {
 constexpr uid_t kNobody = 65534;
 constexpr uid_t kOther = 65533;
 
-// Started anew by the tests below, as another user: one GetStatus, whose canonical code is the exit status.
+// Started anew by the tests below, as another user: one GetStatus, whose canonical code is the exit
+// status.
 constexpr char kClientVariable[] = "CORN_TEST_CLIENT_OF";
 
 class AccessTest : public ServerTest {
  protected:
   void SetUp() override {}
 
-  // What a client of that uid is answered. The directory and socket are opened to it first: it's the
-  // server's own check that is tested.
+  // What a client of that uid is answered. The directory and socket are opened to it first: it's
+  // the server's own check that is tested.
   int code_for(uid_t uid) {
     std::filesystem::permissions(directory_, std::filesystem::perms::all);
     std::filesystem::permissions(socket_path_, std::filesystem::perms::all);
@@ -51,8 +52,8 @@ class AccessTest : public ServerTest {
 TEST(AccessClient, Calls) {
   const char* socket_path = std::getenv(kClientVariable);
   if (socket_path == nullptr) GTEST_SKIP() << "run by the other tests";
-  const auto arbiter = api::Arbiter::NewStub(grpc::CreateChannel(
-      std::string("unix:") + socket_path, grpc::InsecureChannelCredentials()));
+  const auto arbiter = api::Arbiter::NewStub(
+      grpc::CreateChannel(std::string("unix:") + socket_path, grpc::InsecureChannelCredentials()));
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
   api::GetStatusResponse response;
@@ -66,7 +67,7 @@ TEST(AccessClient, Calls) {
 
 TEST_F(AccessTest, SocketIsForItsOwnerAlone) {
   start(::getuid());
-  struct stat status{};
+  struct stat status {};
   ASSERT_EQ(::lstat(socket_path_.c_str(), &status), 0);
   EXPECT_TRUE(S_ISSOCK(status.st_mode));
   EXPECT_EQ(status.st_mode & 0777, 0600u);

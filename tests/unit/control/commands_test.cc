@@ -59,7 +59,8 @@ TEST_F(CommandsTest, ReloadStreamsProgressAndEndsSucceeded) {
 
 TEST_F(CommandsTest, FailedReloadBringsTheWholeTracebackAndFitsItsStatusIntoAHeader) {
   std::string traceback = "cannot load the application\nTraceback (most recent call last):\n";
-  for (int i = 0; i < 1000; ++i) traceback += "  File \"\u00fc.py\", line " + std::to_string(i) + "\n";
+  for (int i = 0; i < 1000; ++i)
+    traceback += "  File \"\u00fc.py\", line " + std::to_string(i) + "\n";
   traceback += "ImportError: no module named \u00fc";
   reply_with({ReplyCode::kFailedPrecondition, traceback, 0, 0});
   std::vector<api::ReloadResponse> responses;
@@ -328,13 +329,11 @@ TEST_F(CommandsTest, WhatIsNotThereYetSaysSo) {
   grpc::ClientContext dump;
   limit(dump);
   api::DumpWorkerResponse dumped;
-  EXPECT_EQ(arbiter_->DumpWorker(&dump, {}, &dumped).error_code(),
-            grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(arbiter_->DumpWorker(&dump, {}, &dumped).error_code(), grpc::StatusCode::UNIMPLEMENTED);
 
   grpc::ClientContext tail;
   limit(tail);
-  EXPECT_EQ(arbiter_->TailLogs(&tail, {})->Finish().error_code(),
-            grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(arbiter_->TailLogs(&tail, {})->Finish().error_code(), grpc::StatusCode::UNIMPLEMENTED);
 
   grpc::ClientContext watch;
   limit(watch);

@@ -41,7 +41,7 @@ TEST_F(ControlSocketTest, IsMadeForItsOwnerAloneWhateverTheUmask) {
   const auto socket = ControlSocket::listen(path_);
   ::umask(before);
   ASSERT_TRUE(socket) << socket.error().message;
-  struct stat status{};
+  struct stat status {};
   ASSERT_EQ(::lstat(path_.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0600u);
 }

@@ -122,7 +122,8 @@ TEST_F(EventsTest, SayHowAWorkerEnded) {
     crashed.pid = 4711;
     crashed.generation = 2;
     crashed.cause = core::Cause::kCrashed;
-    crashed.exit = core::ExitStatus{.known = true, .code = 0, .signal = SIGSEGV, .core_dumped = true};
+    crashed.exit =
+        core::ExitStatus{.known = true, .code = 0, .signal = SIGSEGV, .core_dumped = true};
     door_.publish(crashed);
     core::Record recycled = crashed;
     recycled.cause = core::Cause::kMaxRequests;

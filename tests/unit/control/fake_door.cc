@@ -98,8 +98,7 @@ bool FakeDoor::stop_worker(pid_t pid, bool now, driver::CommandCallbacks callbac
   return true;
 }
 
-bool FakeDoor::get_config(
-    std::function<void(const std::vector<driver::EffectiveSetting>&)> done) {
+bool FakeDoor::get_config(std::function<void(const std::vector<driver::EffectiveSetting>&)> done) {
   if (!taking) return false;
   post([this, done = std::move(done)] { done(settings); });
   return true;
@@ -132,7 +131,8 @@ void FakeDoor::begin(const driver::Subscription& subscription,
   const bool compacted = after != 0 && !history_.empty() && after + 1 < history_.front().sequence;
   if (compacted) {
     subscription.ended(core::ReplyCode::kInvalidArgument,
-                       "events after " + std::to_string(after) + " are no longer kept; the oldest is " +
+                       "events after " + std::to_string(after) +
+                           " are no longer kept; the oldest is " +
                            std::to_string(history_.front().sequence));
     return;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An arbiter that does what a test says, behind the real door's rules: callbacks run on one thread of its
-// own, the loop thread of this little world, and never before the call has returned.
+// An arbiter that does what a test says, behind the real door's rules: callbacks run on one thread
+// of its own, the loop thread of this little world, and never before the call has returned.
 #pragma once
 
 #include <atomic>
@@ -54,8 +54,7 @@ class FakeDoor final : public driver::Door {
   bool get_status(std::function<void(const driver::StatusSnapshot&)> done) override;
   bool command(core::Command command, driver::CommandCallbacks callbacks) override;
   bool stop_worker(pid_t pid, bool now, driver::CommandCallbacks callbacks) override;
-  bool get_config(
-      std::function<void(const std::vector<driver::EffectiveSetting>&)> done) override;
+  bool get_config(std::function<void(const std::vector<driver::EffectiveSetting>&)> done) override;
   bool check_config(std::string file, bool load_applications,
                     std::function<void(const driver::CommandOutcome&)> done) override;
   bool subscribe(driver::Subscription subscription,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A real control server over a unix socket in a directory of its own, in front of a fake door, and a client.
+// A real control server over a unix socket in a directory of its own, in front of a fake door, and
+// a client.
 #pragma once
 
 #include <grpcpp/create_channel.h>
@@ -49,7 +50,8 @@ class ServerTest : public ::testing::Test {
                                      arguments);
   }
 
-  // No call of these tests takes long; a hang is to fail here, not at the time limit of the program.
+  // No call of these tests takes long; a hang is to fail here, not at the time limit of the
+  // program.
   static void limit(grpc::ClientContext& context) {
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
   }

@@ -13,11 +13,14 @@ TEST(CleanText, WellFormedTextIsKept) {
 }
 
 TEST(CleanText, EachStrayByteBecomesAReplacementCharacter) {
-  EXPECT_EQ(clean_text("a\xff" "b"), "a\ufffd" "b");
-  EXPECT_EQ(clean_text("\xc3"), "\ufffd");                          // cut short
-  EXPECT_EQ(clean_text("\xc0\xaf"), "\ufffd\ufffd");                // overlong
-  EXPECT_EQ(clean_text("\xe0\x80\x80"), "\ufffd\ufffd\ufffd");      // overlong
-  EXPECT_EQ(clean_text("\xed\xa0\x80"), "\ufffd\ufffd\ufffd");      // surrogate
+  EXPECT_EQ(clean_text("a\xff"
+                       "b"),
+            "a\ufffd"
+            "b");
+  EXPECT_EQ(clean_text("\xc3"), "\ufffd");                                // cut short
+  EXPECT_EQ(clean_text("\xc0\xaf"), "\ufffd\ufffd");                      // overlong
+  EXPECT_EQ(clean_text("\xe0\x80\x80"), "\ufffd\ufffd\ufffd");            // overlong
+  EXPECT_EQ(clean_text("\xed\xa0\x80"), "\ufffd\ufffd\ufffd");            // surrogate
   EXPECT_EQ(clean_text("\xf4\x90\x80\x80"), "\ufffd\ufffd\ufffd\ufffd");  // above U+10FFFF
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What must hold whatever happens: random histories, each from a seed. CORN_SEED=N runs one of them;
-// CORN_RUNS=N runs that many.
+// What must hold whatever happens: random histories, each from a seed. CORN_SEED=N runs one of
+// them; CORN_RUNS=N runs that many.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

@@ -59,9 +59,14 @@ TEST_F(CommandLineTest, HelpOfEveryCommandFits80Columns) {
   }
 }
 
-TEST_F(CommandLineTest, VersionNeedsNoArbiter) {
+TEST_F(CommandLineTest, VersionNeedsNoArbiterButShowsItsToo) {
+  environment_["CORN_CONTROL"] = "unix:/nonexistent";
   EXPECT_EQ(cornctl({"version"}).out, "cornctl " CORN_VERSION "\n");
   EXPECT_EQ(cornctl({"version", "--json"}).out, "{\"version\":\"" CORN_VERSION "\"}\n");
+  EXPECT_EQ(cornctl({"version", "--control", "unix:/nonexistent"}).status, 3);
+  start();
+  EXPECT_EQ(cornctl({"version", "-i", "hello"}).out,
+            "cornctl " CORN_VERSION "\narbiter 0.1.0 (hello, pid 100)\n");
 }
 
 TEST_F(CommandLineTest, CompletionScriptsAreValidAndKnowEveryCommand) {

@@ -20,8 +20,7 @@ class DiscoveryTest : public CornctlTest {
       }
       return false;
     };
-    return !holds_sockets("/run/corn") &&
-           !holds_sockets("/tmp/corn-" + std::to_string(::getuid()));
+    return !holds_sockets("/run/corn") && !holds_sockets("/tmp/corn-" + std::to_string(::getuid()));
   }
 };
 
@@ -107,7 +106,8 @@ TEST_F(DiscoveryTest, ArbiterOfAnotherUserIsStatus5) {
   std::filesystem::permissions(directory_, std::filesystem::perms::all);
   std::filesystem::permissions(runtime() + "/hello.sock", std::filesystem::perms::all);
   const std::string open = "setpriv --reuid=65534 --regid=65534 --clear-groups " CORN_BINARY_DIR
-                           "/bin/cornctl --control " + address() + " status 2> /dev/null";
+                           "/bin/cornctl --control " +
+                           address() + " status 2> /dev/null";
   // Where the build tree is closed to that user, there's no client: sh says 126 or 127.
   const int refused = WEXITSTATUS(std::system(open.c_str()));
   if (refused == 126 || refused == 127) GTEST_SKIP() << "the program is out of nobody's reach";

@@ -132,8 +132,7 @@ TEST_F(AccessLogTest, TimeIsWrittenAsByGunicorn) {
   log.add(record_);
   log.flush();
   EXPECT_TRUE(std::regex_match(
-      content(path_),
-      std::regex(R"(\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]\n)")))
+      content(path_), std::regex(R"(\[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\]\n)")))
       << content(path_);
 }
 

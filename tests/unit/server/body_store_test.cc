@@ -76,7 +76,8 @@ TEST_F(BodyStoreTest, WholeBodyIsOnlyReferredTo) {
 
 TEST_F(BodyStoreTest, SpillsBeyondItsMemoryAndLeavesNoName) {
   const std::string body = pattern(5000);
-  for (std::size_t i = 0; i < body.size(); i += 500) ASSERT_TRUE(store_.append(body.substr(i, 500)));
+  for (std::size_t i = 0; i < body.size(); i += 500)
+    ASSERT_TRUE(store_.append(body.substr(i, 500)));
   store_.complete();
   EXPECT_TRUE(std::filesystem::is_empty(directory_));
   EXPECT_EQ(drain(), body);

@@ -19,13 +19,13 @@ class BodiesTest : public ::testing::TestWithParam<base::WorkerClass> {
   base::WorkerConfig config_ = test_config(GetParam());
 };
 
-INSTANTIATE_TEST_SUITE_P(Classes, BodiesTest,
-                         kBothClasses, class_name);
+INSTANTIATE_TEST_SUITE_P(Classes, BodiesTest, kBothClasses, class_name);
 
 TEST_P(BodiesTest, EchoesBodiesOfEverySize) {
   TestServer server(config_);
   Client client(server.port());
-  for (const std::size_t size : {0U, 1U, 999U, 16384U, 70'000U, 1'048'576U, 1'048'577U, 3'000'000U}) {
+  for (const std::size_t size :
+       {0U, 1U, 999U, 16384U, 70'000U, 1'048'576U, 1'048'577U, 3'000'000U}) {
     std::string body(size, '\0');
     for (std::size_t i = 0; i < size; ++i) body[i] = static_cast<char>(i % 251);
     ASSERT_TRUE(client.send(post("/echo", size) + body));
@@ -142,7 +142,8 @@ TEST_P(BodiesTest, BrokenChunksAreRefusedBeforeTheApplication) {
 TEST_P(BodiesTest, BodyThatBreaksInsideFailsTheRead) {
   TestServer server(config_);
   Client client(server.port());
-  client.send("POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+  client.send(
+      "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
   ASSERT_TRUE(eventually([&] { return server.application().handled == 1; }));
   client.send("xyz\r\n");
   EXPECT_EQ(client.read_response().status, 500);

@@ -15,8 +15,7 @@ class DeadlinesTest : public ::testing::TestWithParam<base::WorkerClass> {
   base::WorkerConfig config_ = test_config(GetParam());
 };
 
-INSTANTIATE_TEST_SUITE_P(Classes, DeadlinesTest,
-                         kBothClasses, class_name);
+INSTANTIATE_TEST_SUITE_P(Classes, DeadlinesTest, kBothClasses, class_name);
 
 TEST_P(DeadlinesTest, HeadThatIsLateIsAnswered408) {
   config_.header_timeout = milliseconds(100);
@@ -83,6 +82,25 @@ TEST_P(DeadlinesTest, RestOfAnAnswerNobodyTakesIsDroppedAfterTheTimeout) {
   client.send(get_request("/file/4000000"));
   EXPECT_TRUE(eventually([&] { return server.scoreboard()->accepted.load() == 1; }));
   EXPECT_TRUE(eventually([&] { return server.scoreboard()->connections.load() == 0; }));
+}
+
+// The one test that has to last: the rate is averaged over ten seconds.
+TEST_P(DeadlinesTest, BodyBelowTheLeastRateIsGivenUp) {
+  TestServer server(config_);
+  Client slow(server.port());
+  Client quick(server.port());
+  const std::string head = "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 100000\r\n\r\n";
+  slow.send(head);
+  if (GetParam() == base::WorkerClass::kThreads) quick.send(head);
+  // 400 bytes a second are above the least rate of 256, 80 are not.
+  while (!slow.readable(milliseconds(250))) {
+    slow.send(std::string(20, 's'));
+    quick.send(std::string(100, 'q'));
+  }
+  EXPECT_EQ(slow.read_response().status, 500);
+  EXPECT_TRUE(slow.closed_by_peer());
+  EXPECT_FALSE(quick.readable(milliseconds(0)));
+  EXPECT_EQ(server.application().broken_bodies, 1);
 }
 
 TEST_P(DeadlinesTest, IdleWorkerBeatsAtLeastEveryHalfTimeout) {

@@ -15,8 +15,7 @@ class DrainingTest : public ::testing::TestWithParam<base::WorkerClass> {
   base::WorkerConfig config_ = test_config(GetParam());
 };
 
-INSTANTIATE_TEST_SUITE_P(Classes, DrainingTest,
-                         kBothClasses, class_name);
+INSTANTIATE_TEST_SUITE_P(Classes, DrainingTest, kBothClasses, class_name);
 
 TEST_P(DrainingTest, IdleWorkerEndsAtOnce) {
   TestServer server(config_);
@@ -129,8 +128,29 @@ TEST_P(DrainingTest, QuitCutsRequestsOff) {
   EXPECT_TRUE(server.wait_until_ended());
 }
 
-// Clients that open a new connection when the server says close, as any HTTP client does; the listener's
-// other holders would take those, so here a client ends then.
+TEST_P(DrainingTest, QuitWakesApplicationsThatWaitForTheirClients) {
+  TestServer server(config_);
+  Client reading(server.port());
+  reading.send(
+      "POST /echo HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+  ASSERT_EQ(reading.read_response().status, 100);
+  server.server().quit();
+  ASSERT_TRUE(server.wait_until_ended());
+  EXPECT_TRUE(eventually([&] { return server.application().broken_bodies == 1; }));
+}
+
+TEST_P(DrainingTest, QuitWakesApplicationsWhoseClientsTakeNothing) {
+  TestServer server(config_);
+  Client client(server.port(), 4096);
+  client.send(get_request("/pieces/50000000"));
+  ASSERT_FALSE(client.read(1000).empty());
+  server.server().quit();
+  ASSERT_TRUE(server.wait_until_ended());
+  EXPECT_TRUE(eventually([&] { return server.application().failed_writes == 1; }));
+}
+
+// Clients that open a new connection when the server says close, as any HTTP client does; the
+// listener's other holders would take those, so here a client ends then.
 TEST_P(DrainingTest, NothingIsLostUnderKeepAliveLoad) {
   for (const bool shutdown : {false, true}) {
     TestServer server(config_);

@@ -15,8 +15,7 @@ class ServingTest : public ::testing::TestWithParam<base::WorkerClass> {
   base::WorkerConfig config_ = test_config(GetParam());
 };
 
-INSTANTIATE_TEST_SUITE_P(Classes, ServingTest,
-                         kBothClasses, class_name);
+INSTANTIATE_TEST_SUITE_P(Classes, ServingTest, kBothClasses, class_name);
 
 TEST_P(ServingTest, AnswersARequest) {
   TestServer server(config_);
@@ -51,9 +50,12 @@ TEST_P(ServingTest, AnswersPipelinedBodiesInOrder) {
   std::string requests;
   for (int i = 0; i < 50; ++i) {
     const std::string body = "body " + std::to_string(i);
-    requests += "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: " +
-                std::to_string(body.size()) + "\r\n\r\n" + body;
-    requests += "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    requests +=
+        "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: " + std::to_string(body.size()) +
+        "\r\n\r\n" + body;
+    requests +=
+        "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
   }
   ASSERT_TRUE(client.send(requests));
   for (int i = 0; i < 50; ++i) {
@@ -164,8 +166,9 @@ TEST_P(ServingTest, HeadHasTheFieldsAndNoBody) {
 
 TEST_P(ServingTest, WrongRequestNeverReachesTheApplication) {
   TestServer server(config_);
-  for (const char* bytes : {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "nonsense\r\n\r\n",
-                            "GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"}) {
+  for (const char* bytes :
+       {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "nonsense\r\n\r\n",
+        "GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"}) {
     Client client(server.port());
     client.send(bytes);
     const Response response = client.read_response();
@@ -380,6 +383,18 @@ TEST_P(ServingTest, ManyClientsAtOnceAreAllAnswered) {
   }
   for (std::thread& client : clients) client.join();
   EXPECT_EQ(answered, 16 * 50);
+}
+
+TEST_P(ServingTest, UnixSocketHasATrustedPeerWithoutAnAddress) {
+  config_.access_log = "FILE";
+  config_.secure_scheme_headers = {"X-FORWARDED-PROTO=https"};
+  TestServer server(config_, Transport::kUnix);
+  Client client(server.socket_path());
+  EXPECT_EQ(client.get("/remote").body, "");
+  client.send("GET /scheme HTTP/1.1\r\nHost: test\r\nX-Forwarded-Proto: https\r\n\r\n");
+  EXPECT_EQ(client.read_response().body, "https");
+  const std::string path = server.directory() + "/access.log";
+  EXPECT_TRUE(eventually([&] { return read_file(path).starts_with("- - - ["); }));
 }
 
 TEST(ThreadsClassTest, ThreadsAreAnnouncedToTheApplication) {

@@ -85,7 +85,8 @@ TEST_F(TakeoverTest, ManySlowAndQuickRequestsTakeTurns) {
       Client client(server.port());
       for (int j = 0; j < 10; ++j) {
         if (i % 2 == 0) {
-          client.send("POST /sum HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+          client.send(
+              "POST /sum HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
           if (client.read_response().status != 100) continue;
           client.send("12345");
           answered += client.read_response().body == "5" ? 1 : 0;
@@ -104,8 +105,7 @@ class AbortTest : public ::testing::TestWithParam<base::WorkerClass> {
   base::WorkerConfig config_ = test_config(GetParam());
 };
 
-INSTANTIATE_TEST_SUITE_P(Classes, AbortTest,
-                         kBothClasses, class_name);
+INSTANTIATE_TEST_SUITE_P(Classes, AbortTest, kBothClasses, class_name);
 
 TEST_P(AbortTest, HangingRequestIsAnswered504) {
   config_.access_log = "FILE";

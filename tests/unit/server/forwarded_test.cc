@@ -72,8 +72,7 @@ TEST(TrustedPeersTest, MalformedEntryIsRefusedByName) {
 class ForwardedSchemeTest : public ::testing::Test {
  protected:
   std::optional<std::string_view> scheme(std::vector<http::Field> fields) {
-    auto parsed =
-        ForwardedScheme::parse({"X-FORWARDED-PROTO=https", "X-FORWARDED-SSL=on"});
+    auto parsed = ForwardedScheme::parse({"X-FORWARDED-PROTO=https", "X-FORWARDED-SSL=on"});
     EXPECT_TRUE(parsed);
     head_.fields = std::move(fields);
     return parsed->scheme(head_);

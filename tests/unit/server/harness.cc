@@ -9,6 +9,7 @@
 #include <strings.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
@@ -67,6 +68,22 @@ base::UniqueFd listen_on_loopback(std::uint16_t& port) {
   socklen_t size = sizeof(address);
   CORN_CHECK(::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
   port = ntohs(address.sin_port);
+  return fd;
+}
+
+sockaddr_un unix_address(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  CORN_CHECK(path.size() < sizeof(address.sun_path));
+  path.copy(address.sun_path, path.size());
+  return address;
+}
+
+base::UniqueFd listen_on_path(const std::string& path) {
+  base::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const sockaddr_un address = unix_address(path);
+  CORN_CHECK(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0);
+  CORN_CHECK(::listen(fd.get(), 16) == 0);
   return fd;
 }
 
@@ -191,15 +208,21 @@ base::WorkerConfig test_config(base::WorkerClass worker_class, std::uint32_t thr
   return config;
 }
 
-TestServer::TestServer(base::WorkerConfig config) : config_(std::move(config)) {
+TestServer::TestServer(base::WorkerConfig config, Transport transport)
+    : config_(std::move(config)) {
   std::string pattern = (std::filesystem::temp_directory_path() / "corn-server-XXXXXX").string();
   CORN_CHECK(::mkdtemp(pattern.data()) != nullptr);
   directory_ = pattern;
   if (config_.upload_directory.empty()) config_.upload_directory = directory_;
   if (config_.access_log == "FILE") config_.access_log = directory_ + "/access.log";
   std::vector<base::UniqueFd> listeners;
-  listeners.push_back(listen_on_loopback(port_));
-  config_.listeners.push_back({"http://127.0.0.1", "127.0.0.1", port_, false});
+  if (transport == Transport::kTcp) {
+    listeners.push_back(listen_on_loopback(port_));
+    config_.listeners.push_back({"http://127.0.0.1", "127.0.0.1", port_, false});
+  } else {
+    listeners.push_back(listen_on_path(socket_path()));
+    config_.listeners.push_back({"unix:" + socket_path(), socket_path(), 0, true});
+  }
   auto scoreboard = base::ScoreboardMap::create(config_.threads);
   CORN_CHECK(scoreboard);
   scoreboard_ = std::move(*scoreboard);
@@ -243,15 +266,27 @@ Client::Client(std::uint16_t port, int receive_buffer) {
   if (receive_buffer > 0) {
     ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof(receive_buffer));
   }
-  const timeval patience{std::chrono::seconds(kPatience).count(), 0};
-  ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-  ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+  set_patience();
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   const auto* peer = reinterpret_cast<const sockaddr*>(&address);
   if (::connect(socket_.get(), peer, sizeof(address)) < 0) socket_.reset();
+}
+
+Client::Client(const std::string& socket_path) {
+  socket_.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  set_patience();
+  const sockaddr_un address = unix_address(socket_path);
+  const auto* peer = reinterpret_cast<const sockaddr*>(&address);
+  if (::connect(socket_.get(), peer, sizeof(address)) < 0) socket_.reset();
+}
+
+void Client::set_patience() {
+  const timeval patience{std::chrono::seconds(kPatience).count(), 0};
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 }
 
 bool Client::send(std::string_view bytes) {

@@ -84,15 +84,18 @@ std::string class_name(const ::testing::TestParamInfo<base::WorkerClass>& info);
 // A configuration with short, but not hasty, limits.
 base::WorkerConfig test_config(base::WorkerClass worker_class, std::uint32_t threads = 3);
 
+enum class Transport { kTcp, kUnix };
+
 class TestServer {
  public:
-  explicit TestServer(base::WorkerConfig config);
+  explicit TestServer(base::WorkerConfig config, Transport transport = Transport::kTcp);
   // Quits unless it has ended; opens the application's gate.
   ~TestServer();
   TestServer(const TestServer&) = delete;
   TestServer& operator=(const TestServer&) = delete;
 
   [[nodiscard]] std::uint16_t port() const { return port_; }
+  [[nodiscard]] std::string socket_path() const { return directory_ + "/socket"; }
   [[nodiscard]] const std::string& directory() const { return directory_; }
   Server& server() { return *server_; }
   PathApplication& application() { return application_; }
@@ -129,6 +132,7 @@ struct Response {
 class Client {
  public:
   explicit Client(std::uint16_t port, int receive_buffer = 0);
+  explicit Client(const std::string& socket_path);
 
   // False when the connection is broken.
   bool send(std::string_view bytes);
@@ -149,6 +153,7 @@ class Client {
   Response get(std::string_view path);
 
  private:
+  void set_patience();
   bool fill();
 
   base::UniqueFd socket_;

@@ -4,13 +4,14 @@
     module             the callable "application" of the module
     module:name        a callable; dots lead into objects
     module:name(args)  what the callable returns; the arguments are literals
+
+Modules that only some applications or failures need are imported where they are needed: a worker
+that replaces a dead one has milliseconds to load.
 """
-import ast
-import inspect
 import os
 import sys
-import traceback
 
+CO_COROUTINE = 0x80  # of inspect: the flag of "async def" in co_flags
 MOST_NAMES = 12  # callables listed when the one asked for is missing
 
 
@@ -27,6 +28,7 @@ def own_traceback(error):
 
 
 def summary(error):
+    import traceback
     return "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
 
 
@@ -34,6 +36,7 @@ def with_traceback(sentence, error):
     frames = own_traceback(error)
     if frames is None and not isinstance(error, SyntaxError):
         return sentence
+    import traceback
     lines = traceback.format_exception(type(error), error, frames)
     return sentence + "\n" + "".join(lines).rstrip()
 
@@ -51,6 +54,10 @@ def parse(expression):
     wrong = Failure(
         f"{expression!r} is neither a name nor a call of one; after the colon goes "
         "a callable's name, or name(arguments) with literal arguments")
+    names = expression.split(".")
+    if all(name.isidentifier() for name in names):
+        return names, None
+    import ast
     try:
         node = ast.parse(expression.strip(), mode="eval").body
     except (SyntaxError, ValueError):
@@ -110,8 +117,8 @@ def callables_of(owner):
     for name, value in sorted(vars(owner).items() if hasattr(owner, "__dict__") else ()):
         if name.startswith("_") or not callable(value):
             continue
-        imported = (inspect.isclass(value) or inspect.isroutine(value)) and \
-            getattr(value, "__module__", home) != home
+        named = isinstance(getattr(value, "__qualname__", None), str)  # a class or function
+        imported = named and getattr(value, "__module__", home) != home
         (foreign if imported else own).append(name)
     names = own or foreign
     return ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "") or "none"
@@ -154,8 +161,9 @@ def call(factory, expression, arguments):
 
 def check_wsgi(application, specification):
     """An async callable would fail in every request only."""
-    if inspect.iscoroutinefunction(application) or inspect.iscoroutinefunction(
-            getattr(type(application), "__call__", None)):
+    candidates = (application, getattr(type(application), "__call__", None))
+    functions = [candidate for candidate in candidates if isinstance(candidate, type(check_wsgi))]
+    if any(function.__code__.co_flags & CO_COROUTINE for function in functions):
         raise Failure(f"{specification!r} is an async (ASGI) application; "
                       "run it with the worker class asgi (-k asgi)")
 

@@ -2,12 +2,12 @@
 #include "workerd/runtimes/wsgi/input.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <limits>
 #include <new>
 #include <string>
 
-#include "base/log.h"
 #include "workerd/runtimes/python/gil.h"
 
 namespace corn::wsgi {
@@ -22,11 +22,12 @@ constexpr std::size_t kLongCopy = 256 * 1024;
 constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
 
 struct Input {
-  PyObject_HEAD Exchange* exchange;  // null: not bound
-  bool ended;                        // the engine has said so
-  bool busy;                         // a thread is inside, perhaps without the interpreter's lock
-  std::string rest;                  // read from the engine, not by the application
-  std::size_t consumed;              // of rest
+  PyObject object;
+  Exchange* exchange;    // null: not bound
+  bool ended;            // the engine has said so
+  bool busy;             // a thread is inside, perhaps without the interpreter's lock
+  std::string rest;      // read from the engine, not by the application
+  std::size_t consumed;  // of rest
 };
 
 Input* self_of(PyObject* object) { return reinterpret_cast<Input*>(object); }
@@ -78,9 +79,9 @@ Py_ssize_t fetch(Input* input, char* to, std::size_t size) {
   }
   if (!got) {
     input->exchange->body_broken = true;
-    errno = got.error().os_errno != 0 ? got.error().os_errno : EIO;
+    const int reason = got.error().os_errno != 0 ? got.error().os_errno : EIO;
     const Ref text = python::to_str("the request's body is incomplete: " + got.error().message);
-    const Ref arguments = Ref::steal(Py_BuildValue("(iO)", errno, text ? text.get() : Py_None));
+    const Ref arguments = Ref::steal(Py_BuildValue("(iO)", reason, text ? text.get() : Py_None));
     if (arguments) PyErr_SetObject(PyExc_OSError, arguments.get());
     return -1;
   }
@@ -266,6 +267,7 @@ void bind_input(PyObject* object, Exchange* exchange) {
   input->ended = exchange == nullptr || !exchange->request.head.has_body();
   input->rest.clear();
   input->consumed = 0;
+  if (input->rest.capacity() > kLongCopy) input->rest.shrink_to_fit();  // after a very long line
 }
 
 }  // namespace corn::wsgi

@@ -61,9 +61,10 @@ bool send_sequence(Exchange& exchange, PyObject* sequence) {
     total += view_of(block).size();
   }
   if (total == 0) return true;
+  // While the lock is given up, a list may shrink, and its blocks may be replaced.
   if (count == 1) {
-    return send(exchange, view_of(PySequence_Fast_GET_ITEM(sequence, 0)), true) ||
-           all_is_well(exchange);
+    const Ref block = Ref::borrow(PySequence_Fast_GET_ITEM(sequence, 0));
+    return send(exchange, view_of(block.get()), true) || all_is_well(exchange);
   }
   if (total <= kJoinedBytes) {
     std::string joined;
@@ -72,7 +73,6 @@ bool send_sequence(Exchange& exchange, PyObject* sequence) {
     return send(exchange, joined, true) || all_is_well(exchange);
   }
   std::size_t sent = 0;
-  // The lock may be given up in between: the list may shrink, and a block may be replaced.
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence); ++i) {
     const Ref block = Ref::borrow(PySequence_Fast_GET_ITEM(sequence, i));
     if (!check_block(exchange, block.get())) return false;

@@ -23,7 +23,8 @@ using python::Ref;
 constexpr std::size_t kLongWrite = 64 * 1024;
 
 struct Callable {
-  PyObject_HEAD vectorcallfunc vectorcall;
+  PyObject object;
+  vectorcallfunc vectorcall;
   Exchange* exchange;  // null: not bound
 };
 

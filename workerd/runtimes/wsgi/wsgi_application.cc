@@ -123,7 +123,6 @@ class WsgiApplication final : public app::Application {
     if (result && !close_result(result.get())) {
       log_failure(exchange.request, "Error closing the response to");
     }
-    PyErr_Clear();
   }
 
   // The application failed, or the client left before it was done.
