@@ -50,7 +50,8 @@ struct RolloutEnd {
 //   exclusive  A worker retires first, and its place is filled when it has ended. At most a quarter
 //              of the target is missing at a time.
 // Workers that drain don't count in either (except as occupying a place in exclusive): one with a
-// long request holds up nothing. Retired first when fewer are wanted: those still booting, then
+// long request holds up nothing. Retired first when fewer are wanted: those still booting (the
+// youngest first), then
 // those that asked to be replaced, then the oldest (as gunicorn does: it has leaked the most).
 //
 // An old worker that dies during a roll-out is replaced from its own generation, as long as no new

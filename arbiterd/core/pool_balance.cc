@@ -75,8 +75,10 @@ Worker* Pool::first_wish(bool granted) {
 
 Worker* Pool::first_to_retire(Generation generation, bool of_this_generation, bool ready_only) {
   const auto rank = [this](const Worker& worker) {
-    return std::tuple(worker.state == WorkerState::kReady, worker.generation == wanted(),
-                      worker.generation == committed_, !worker.wish.has_value(), worker.age);
+    const bool ready = worker.state == WorkerState::kReady;
+    // Of those that boot, the one that has come least far; of those that serve, the oldest.
+    return std::tuple(ready, worker.generation == wanted(), worker.generation == committed_,
+                      !worker.wish.has_value(), ready ? worker.age : ~worker.age);
   };
   Worker* first = nullptr;
   for (auto& [id, worker] : workers_) {

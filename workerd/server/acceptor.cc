@@ -19,7 +19,7 @@ constexpr base::Duration kComplaintInterval = std::chrono::seconds(10);
 
 }  // namespace
 
-base::Status Acceptor::open(int epoll) {
+base::Status Acceptor::open(int epoll, bool with_first_bytes) {
   epoll_ = epoll;
   for (const base::UniqueFd& listener : listeners_) {
     const int flags = ::fcntl(listener.get(), F_GETFL);
@@ -29,6 +29,8 @@ base::Status Acceptor::open(int epoll) {
     // Accepted sockets inherit it: no call for each. Unix sockets refuse it and don't need it.
     const int on = 1;
     ::setsockopt(listener.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    const int seconds = with_first_bytes ? 1 : 0;
+    ::setsockopt(listener.get(), IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof(seconds));
   }
   return {};
 }

@@ -27,7 +27,9 @@ class Acceptor {
   Acceptor(std::vector<base::UniqueFd> listeners, std::uint64_t first_event_id)
       : listeners_(std::move(listeners)), first_event_id_(first_event_id) {}
 
-  base::Status open(int epoll);
+  // `with_first_bytes`: TCP connections come when their client has sent something (TCP_DEFER_ACCEPT
+  // of tcp(7)), those of silent clients a second later.
+  base::Status open(int epoll, bool with_first_bytes);
 
   [[nodiscard]] std::size_t size() const { return listeners_.size(); }
 

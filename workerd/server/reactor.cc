@@ -84,7 +84,7 @@ base::Status Reactor::open() {
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) < 0) {
     return base::fail_errno("cannot watch an eventfd", errno);
   }
-  return acceptor_.open(epoll_.get());
+  return acceptor_.open(epoll_.get(), policy_.takes_request_with_connection());
 }
 
 bool Reactor::done() const {
@@ -142,11 +142,14 @@ void Reactor::accept_from(std::size_t listener, std::size_t most) {
   for (; most > 0 && open_ < commons_.config.worker_connections; --most) {
     auto accepted = acceptor_.accept(listener, now_);
     if (!accepted) return;
-    add_connection(std::move(*accepted), listener);
+    Connection* connection = add_connection(std::move(*accepted), listener);
+    if (connection == nullptr || !policy_.takes_request_with_connection()) continue;
+    connection->on_event(EPOLLIN, now_);
+    settle(*connection);
   }
 }
 
-void Reactor::add_connection(Accepted accepted, std::size_t listener) {
+Connection* Reactor::add_connection(Accepted accepted, std::size_t listener) {
   if (free_places_.empty()) {
     free_places_.push_back(static_cast<std::uint32_t>(places_.size()));
     places_.emplace_back();
@@ -166,7 +169,7 @@ void Reactor::add_connection(Accepted accepted, std::size_t listener) {
   event.data.u64 = id;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, accepted.socket.get(), &event) < 0) {
     base::log_error("cannot watch a connection: {}; it is closed", std::strerror(errno));
-    return;
+    return nullptr;
   }
   free_places_.pop_back();
   place.connection = std::make_unique<Connection>(commons_, id, std::move(accepted.socket),
@@ -174,6 +177,7 @@ void Reactor::add_connection(Accepted accepted, std::size_t listener) {
   ++open_;
   base::add(commons_.scoreboard.accepted);
   commons_.scoreboard.connections.store(open_, std::memory_order_relaxed);
+  return place.connection.get();
 }
 
 void Reactor::settle(Connection& connection) {

@@ -35,6 +35,9 @@ class LoopPolicy {
   // Connections that may be accepted now without keeping them from an idle sibling. `waiting`:
   // whole requests in the loop's queue.
   [[nodiscard]] virtual std::size_t accept_capacity(std::size_t waiting) const = 0;
+  // A connection is accepted together with its first request, which is begun before the next
+  // connection is accepted: none then waits behind a request that hangs while a sibling is idle.
+  [[nodiscard]] virtual bool takes_request_with_connection() const = 0;
   // A turn of the loop is a sign of life of the worker.
   [[nodiscard]] virtual bool turn_is_life() const = 0;
 };
@@ -95,7 +98,8 @@ class Reactor {
   void read_mail();
   void handle_event(const epoll_event& event);
   void accept_from(std::size_t listener, std::size_t most);
-  void add_connection(Accepted accepted, std::size_t listener);
+  // Null: it can't be watched, and is closed.
+  Connection* add_connection(Accepted accepted, std::size_t listener);
   Connection* find(ConnectionId id);
   // Queues, puts off or removes a connection after it has been worked on.
   void settle(Connection& connection);

@@ -43,6 +43,7 @@ class SyncClass final : public WorkerClass, private ExchangeHost {
   void run(Reactor& reactor) override;
   void summon() override;
   [[nodiscard]] std::size_t accept_capacity(std::size_t waiting) const override;
+  [[nodiscard]] bool takes_request_with_connection() const override { return true; }
   // A request inside speaks for the worker, unless it is the client it waits for.
   [[nodiscard]] bool turn_is_life() const override;
 
@@ -73,6 +74,7 @@ class ThreadsClass final : public WorkerClass, private ExchangeHost {
   void run(Reactor& reactor) override;
   void summon() override {}
   [[nodiscard]] std::size_t accept_capacity(std::size_t waiting) const override;
+  [[nodiscard]] bool takes_request_with_connection() const override { return false; }
   [[nodiscard]] bool turn_is_life() const override { return true; }
   [[nodiscard]] bool left_behind() const override;
 

@@ -9,6 +9,7 @@
 namespace corn::core {
 namespace {
 
+constexpr std::uint32_t kIdle = 200;
 constexpr TimePoint kNow{std::chrono::hours(1)};
 
 PoolSpec pool_of(std::uint32_t workers) {
@@ -48,16 +49,16 @@ TEST(CoreLimits, CommandsThatWaitAreBounded) {
   EXPECT_EQ(replies_of(stopping).size(), 1024U);
 }
 
-TEST(CoreLimits, AThousandIdleWorkersShareTheirInspections) {
+TEST(CoreLimits, TwoHundredIdleWorkersShareTheirInspections) {
   Supervisor supervisor(1);
-  std::ignore = supervisor.on_event(Start{{pool_of(kMaxWorkers)}}, kNow);
+  std::ignore = supervisor.on_event(Start{{pool_of(kIdle)}}, kNow);
   TimePoint now = kNow;
-  for (std::uint64_t id = 1; id <= kMaxWorkers; ++id) {
-    now += std::chrono::milliseconds(3);
+  for (std::uint64_t id = 1; id <= kIdle; ++id) {
+    now += std::chrono::milliseconds(15);
     std::ignore = supervisor.on_event(Spawned{WorkerId{id}, static_cast<pid_t>(id)}, now);
     std::ignore = supervisor.on_event(WorkerReady{WorkerId{id}}, now);
   }
-  EXPECT_EQ(supervisor.snapshot().pools.at(0).ready, kMaxWorkers);
+  EXPECT_EQ(supervisor.snapshot().pools.at(0).ready, kIdle);
 
   int wake_ups = 0;
   const TimePoint end = now + std::chrono::minutes(10);
