@@ -51,8 +51,8 @@ struct RolloutEnd {
 //              of the target is missing at a time.
 // Workers that drain don't count in either (except as occupying a place in exclusive): one with a
 // long request holds up nothing. Retired first when fewer are wanted: those still booting (the
-// youngest first), then
-// those that asked to be replaced, then the oldest (as gunicorn does: it has leaked the most).
+// youngest first), then those that asked to be replaced, then the oldest (as gunicorn does: it has
+// leaked the most).
 //
 // An old worker that dies during a roll-out is replaced from its own generation, as long as no new
 // one is ready to serve in its place: whether the new code works is not known yet.

@@ -33,7 +33,7 @@ class AcceptorTest : public ::testing::Test {
     std::vector<base::UniqueFd> listeners;
     listeners.push_back(std::move(listener));
     acceptor_ = std::make_unique<Acceptor>(std::move(listeners), kFirstId);
-    EXPECT_TRUE(acceptor_->open(epoll_.get()));
+    EXPECT_TRUE(acceptor_->open(epoll_.get(), false));
   }
   const sockaddr* peer() const { return reinterpret_cast<const sockaddr*>(&address_); }
   base::UniqueFd connect() {
