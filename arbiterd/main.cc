@@ -79,9 +79,11 @@ int main(int argc, char** argv) {
       const auto loads = driver::check_applications_now(*launch, *settings);
       return loads ? 0 : refuse(1, loads.error().message);
     }
-    case config::Mode::kServe: return serve(*invocation, std::move(*settings), std::move(*launch));
+    case config::Mode::kServe:
+      return serve(*invocation, std::move(*settings), std::move(*launch));
     case config::Mode::kHelp:
-    case config::Mode::kVersion: break;
+    case config::Mode::kVersion:
+      break;
   }
   return 0;
 }

@@ -21,7 +21,7 @@ namespace corn::base {
 class ByteWriter {
  public:
   template <typename T>
-    requires std::is_arithmetic_v<T> || std::is_enum_v<T>
+  requires std::is_arithmetic_v<T> || std::is_enum_v<T>
   void operator()(const T& value) {
     char raw[sizeof(T)];
     std::memcpy(raw, &value, sizeof(T));
@@ -41,7 +41,7 @@ class ByteWriter {
     for (const T& value : values) (*this)(value);
   }
   template <typename T>
-    requires std::is_class_v<T>
+  requires std::is_class_v<T>
   void operator()(const T& value) {
     fields(*this, const_cast<T&>(value));  // fields() serves both directions; a writer only reads
   }
@@ -58,7 +58,7 @@ class ByteReader {
   explicit ByteReader(std::string_view bytes) : rest_(bytes) {}
 
   template <typename T>
-    requires std::is_arithmetic_v<T> || std::is_enum_v<T>
+  requires std::is_arithmetic_v<T> || std::is_enum_v<T>
   void operator()(T& value) {
     if (!take(sizeof(T))) return;
     std::memcpy(&value, taken_.data(), sizeof(T));
@@ -83,10 +83,8 @@ class ByteReader {
     for (std::uint32_t i = 0; ok_ && i < size; ++i) (*this)(values.emplace_back());
   }
   template <typename T>
-    requires std::is_class_v<T>
-  void operator()(T& value) {
-    fields(*this, value);
-  }
+  requires std::is_class_v<T>
+  void operator()(T& value) { fields(*this, value); }
 
   // True when nothing failed and nothing is left over.
   [[nodiscard]] bool complete() const { return ok_ && rest_.empty(); }

@@ -23,11 +23,11 @@ Result<std::pair<Channel, Channel>> Channel::make_pair() {
 }
 
 Status Channel::send(const Message& message) const {
-  auto bytes = encode(message);
-  if (!bytes) return tl::unexpected(bytes.error());
+  const auto encoded = encode(message);
+  if (!encoded) return tl::unexpected(encoded.error());
+  const std::string& bytes = *encoded;
   for (;;) {
-    const ssize_t n =
-        ::send(fd_.get(), bytes->data(), bytes->size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0) return {};
     if (errno == EINTR) continue;
     const int error = errno == ECONNRESET ? EPIPE : errno;

@@ -24,8 +24,8 @@ class Channel {
   explicit operator bool() const { return static_cast<bool>(fd_); }
   [[nodiscard]] UniqueFd take() { return std::move(fd_); }
 
-  // Sends one message; never raises SIGPIPE and never blocks. A full socket (EAGAIN) or an ended peer
-  // (EPIPE) is an error whose os_errno says which.
+  // Sends one message; never raises SIGPIPE and never blocks. A full socket (EAGAIN) or an ended
+  // peer (EPIPE) is an error whose os_errno says which.
   Status send(const Message& message) const;
 
   // Receives one message. nullopt: nothing there now (non-blocking end). An ended peer is an error

@@ -14,9 +14,9 @@ namespace corn::base {
 
 }  // namespace corn::base
 
-#define CORN_CHECK(condition)                                            \
-  do {                                                                   \
-    if (!(condition)) [[unlikely]] {                                     \
-      ::corn::base::check_failed(__FILE__, __LINE__, #condition);        \
-    }                                                                    \
+#define CORN_CHECK(condition)                                     \
+  do {                                                            \
+    if (!(condition)) [[unlikely]] {                              \
+      ::corn::base::check_failed(__FILE__, __LINE__, #condition); \
+    }                                                             \
   } while (false)

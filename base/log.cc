@@ -19,8 +19,8 @@ namespace {
 struct State {
   std::mutex mutex;  // guards options, owned
   LogOptions options;
-  UniqueFd owned;                                     // the file; empty while on standard error
-  std::atomic<int> descriptor{STDERR_FILENO};         // what lines are written to
+  UniqueFd owned;                              // the file; empty while on standard error
+  std::atomic<int> descriptor{STDERR_FILENO};  // what lines are written to
   std::atomic<int> threshold{static_cast<int>(LogLevel::kInfo)};
   std::atomic<bool> json{false};
 };
@@ -32,11 +32,16 @@ State& state() {
 
 const char* name_of(LogLevel level) {
   switch (level) {
-    case LogLevel::kDebug: return "DEBUG";
-    case LogLevel::kInfo: return "INFO";
-    case LogLevel::kWarning: return "WARNING";
-    case LogLevel::kError: return "ERROR";
-    case LogLevel::kCritical: return "CRITICAL";
+    case LogLevel::kDebug:
+      return "DEBUG";
+    case LogLevel::kInfo:
+      return "INFO";
+    case LogLevel::kWarning:
+      return "WARNING";
+    case LogLevel::kError:
+      return "ERROR";
+    case LogLevel::kCritical:
+      return "CRITICAL";
   }
   return "?";
 }
@@ -124,8 +129,9 @@ void log_line(LogLevel level, std::string_view text) {
     const auto micros =
         std::chrono::duration_cast<std::chrono::microseconds>(wall.time_since_epoch()).count() %
         1000000;
-    line += fmt::format(R"({{"time":"{:%Y-%m-%dT%H:%M:%S}.{:06}{:%z}","pid":{},"level":"{}","message":")",
-                        local, micros, local, ::getpid(), name_of(level));
+    line += fmt::format(
+        R"({{"time":"{:%Y-%m-%dT%H:%M:%S}.{:06}{:%z}","pid":{},"level":"{}","message":")", local,
+        micros, local, ::getpid(), name_of(level));
     append_escaped(line, text, true);
     line += "\"}\n";
   } else {

@@ -28,7 +28,8 @@ struct LogOptions {
 // nothing, when the file can't be opened.
 Status open_log(const LogOptions& options);
 
-// Opens the file anew under its old name (USR1 after rotation). On failure the old file stays in use.
+// Opens the file anew under its old name (USR1 after rotation). On failure the old file stays in
+// use.
 Status reopen_log();
 
 // Descriptor of the open log, for a writer that can't call log functions (crash and stack dumps).

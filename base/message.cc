@@ -7,21 +7,62 @@
 
 namespace corn::base {
 
-template <class A> void fields(A& a, Configure& v) { a(v.config); }
-template <class A> void fields(A& a, Drain& v) { a(v.grace), a(v.empty_backlog); }
-template <class A> void fields(A&, ReopenLogs&) {}
-template <class A> void fields(A& a, Dump& v) { a(v.token); }
-template <class A> void fields(A& a, Ping& v) { a(v.token); }
-template <class A> void fields(A& a, Hello& v) { a(v.pid), a(v.version); }
-template <class A> void fields(A&, Ready&) {}
-template <class A> void fields(A& a, BootFailed& v) { a(v.kind), a(v.text); }
-template <class A> void fields(A& a, Retiring& v) { a(v.cause); }
-template <class A> void fields(A& a, DumpResult& v) { a(v.token), a(v.text); }
-template <class A> void fields(A& a, Pong& v) { a(v.token); }
-template <class A> void fields(A& a, ConfigValue& v) { a(v.name), a(v.value), a(v.type), a(v.line); }
-template <class A> void fields(A& a, ConfigValues& v) { a(v.values); }
-template <class A> void fields(A& a, ConfigFailed& v) { a(v.text); }
-template <class A> void fields(A& a, Unsupported& v) { a(v.type), a(v.version); }
+template <class A>
+void fields(A& a, Configure& v) {
+  a(v.config);
+}
+template <class A>
+void fields(A& a, Drain& v) {
+  a(v.grace), a(v.empty_backlog);
+}
+template <class A>
+void fields(A&, ReopenLogs&) {}
+template <class A>
+void fields(A& a, Dump& v) {
+  a(v.token);
+}
+template <class A>
+void fields(A& a, Ping& v) {
+  a(v.token);
+}
+template <class A>
+void fields(A& a, Hello& v) {
+  a(v.pid), a(v.version);
+}
+template <class A>
+void fields(A&, Ready&) {}
+template <class A>
+void fields(A& a, BootFailed& v) {
+  a(v.kind), a(v.text);
+}
+template <class A>
+void fields(A& a, Retiring& v) {
+  a(v.cause);
+}
+template <class A>
+void fields(A& a, DumpResult& v) {
+  a(v.token), a(v.text);
+}
+template <class A>
+void fields(A& a, Pong& v) {
+  a(v.token);
+}
+template <class A>
+void fields(A& a, ConfigValue& v) {
+  a(v.name), a(v.value), a(v.type), a(v.line);
+}
+template <class A>
+void fields(A& a, ConfigValues& v) {
+  a(v.values);
+}
+template <class A>
+void fields(A& a, ConfigFailed& v) {
+  a(v.text);
+}
+template <class A>
+void fields(A& a, Unsupported& v) {
+  a(v.type), a(v.version);
+}
 
 namespace {
 
@@ -67,8 +108,7 @@ Result<Message> decode(std::string_view datagram) {
 
 std::string shorten_middle(std::string_view text, std::size_t limit) {
   if (text.size() <= limit) return std::string(text);
-  const std::string note =
-      fmt::format("\n[... {} bytes left out ...]\n", text.size() - limit);
+  const std::string note = fmt::format("\n[... {} bytes left out ...]\n", text.size() - limit);
   const std::size_t keep = limit > note.size() ? limit - note.size() : 0;
   std::string out(text.substr(0, keep / 2));
   out += note;

@@ -28,9 +28,9 @@ inline constexpr std::size_t kMaxTextBytes = 64 * 1024;
 struct Configure {
   WorkerConfig config;
 };
-// Finish what is in flight, answer no new connection, and exit 0. After `grace` the worker cuts what
-// is left and exits; arbiterd's own deadline stands behind that. `empty_backlog`: accept and serve
-// what waits in the accept queue first (shutdown with nobody left to serve it).
+// Finish what is in flight, answer no new connection, and exit 0. After `grace` the worker cuts
+// what is left and exits; arbiterd's own deadline stands behind that. `empty_backlog`: accept and
+// serve what waits in the accept queue first (shutdown with nobody left to serve it).
 struct Drain {
   Milliseconds grace{0};
   bool empty_backlog = false;

@@ -80,8 +80,7 @@ Duration latency_bucket_bound(std::size_t bucket) {
   return std::chrono::microseconds((4 + quarter + 1) << (exponent - 2));
 }
 
-void Slot::begin(std::string_view request_method, std::string_view request_target,
-                 TimePoint now) {
+void Slot::begin(std::string_view request_method, std::string_view request_target, TimePoint now) {
   const auto odd = sequence.load(std::memory_order_relaxed) + 1;
   sequence.store(odd, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_release);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scoreboard of one worker: a sealed memfd that worker and arbiterd both map. The worker writes
-// it without a system call, arbiterd reads it when asked or when a deadline nears. Every counter has
-// one writing thread and is updated with relaxed stores; texts are guarded by a sequence number
+// it without a system call, arbiterd reads it when asked or when a deadline nears. Every counter
+// has one writing thread and is updated with relaxed stores; texts are guarded by a sequence number
 // (odd while being written). arbiterd never trusts the content: a worker may scribble on it.
 //
 // Times are CLOCK_MONOTONIC in nanoseconds; 0 means "none".
@@ -44,14 +44,14 @@ struct alignas(64) Slot {
   static constexpr std::size_t kMethodBytes = 16;
   static constexpr std::size_t kTargetBytes = 232;
 
-  std::atomic<std::uint32_t> sequence{0};  // odd while method and target are being written
+  std::atomic<std::uint32_t> sequence{0};   // odd while method and target are being written
   std::atomic<std::uint32_t> thread_id{0};  // gettid(2) of the thread
   Counter request_start{0};                 // start of the request in progress; 0: idle
   Counter requests{0};                      // finished
   Counter errors{0};                        // of those, answered with a 5xx status
   Counter busy_nanoseconds{0};              // time spent inside the application
-  // Texts, cut, ended by a NUL if there is room; they stay after the request as the last one. In words, so
-  // that a reader in the middle of a write sees stale or new words but no data race.
+  // Texts, cut, ended by a NUL if there is room; they stay after the request as the last one. In
+  // words, so that a reader in the middle of a write sees stale or new words but no data race.
   std::array<Counter, kMethodBytes / 8> method{};
   std::array<Counter, kTargetBytes / 8> target{};
   std::array<Counter, kLatencyBuckets> latency{};
@@ -69,10 +69,10 @@ struct alignas(64) Scoreboard {
   // `timeout`; in sync, while a request is inside the application, only the application's
   // progress beats (its start, each chunk), so that a hung application falls silent.
   Counter beat{0};
-  Counter connections{0};      // open now
-  Counter accepted{0};         // connections since the start
-  Counter refused{0};          // requests answered by the engine itself (bad head, time-out, limit)
-  Counter waiting{0};          // whole requests waiting for the application now
+  Counter connections{0};  // open now
+  Counter accepted{0};     // connections since the start
+  Counter refused{0};      // requests answered by the engine itself (bad head, time-out, limit)
+  Counter waiting{0};      // whole requests waiting for the application now
   Counter bytes_received{0};
   Counter bytes_sent{0};
 

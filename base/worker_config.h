@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What arbiterd tells a child about its job, once, in the first message on the channel. Durations of
-// zero mean "no limit" unless a field says otherwise. Privileges, umask, working directory,
+// What arbiterd tells a child about its job, once, in the first message on the channel. Durations
+// of zero mean "no limit" unless a field says otherwise. Privileges, umask, working directory,
 // environment and descriptors are settled by arbiterd before exec and are not repeated here.
 #pragma once
 
@@ -25,15 +25,15 @@ using Milliseconds = std::chrono::milliseconds;
 
 // A listening socket, passed as descriptor kFirstListenerFd + its index.
 struct ListenerInfo {
-  std::string url;      // "http://127.0.0.1:8000" or "unix:/run/app.sock", as shown to people
-  std::string host;     // SERVER_NAME for the application: the bound host, or the socket's path
+  std::string url;         // "http://127.0.0.1:8000" or "unix:/run/app.sock", as shown to people
+  std::string host;        // SERVER_NAME for the application: the bound host, or the socket's path
   std::uint16_t port = 0;  // SERVER_PORT; 0 for a unix socket
   bool unix_socket = false;
 };
 
 struct WorkerConfig {
   WorkerRole role = WorkerRole::kServe;
-  std::string instance;        // shown in the process title
+  std::string instance;  // shown in the process title
   std::string pool;
   std::uint64_t generation = 0;
   std::uint64_t worker_id = 0;  // never reused within an instance
@@ -41,7 +41,7 @@ struct WorkerConfig {
   bool multiprocess = false;    // wsgi.multiprocess: the pool's target is over 1
 
   // Application
-  std::string application;      // "module:callable", "module:factory()", or a path to lib.so[:symbol]
+  std::string application;  // "module:callable", "module:factory()", or a path to lib.so[:symbol]
   WorkerClass worker_class = WorkerClass::kSync;
   std::uint32_t threads = 1;
   std::string working_directory;         // absolute; first on sys.path
@@ -57,11 +57,11 @@ struct WorkerConfig {
   Milliseconds header_timeout{30000};
   Milliseconds body_timeout{30000};
   Milliseconds orphan_timeout{60000};
-  std::uint32_t body_min_rate = 256;       // bytes per second, averaged over 10 s; 0: none
-  std::uint64_t body_memory = 1U << 20U;   // bytes of one request's body kept in memory
-  std::string upload_directory;            // where larger bodies are spilled
-  std::uint64_t max_requests = 0;          // 0: never
-  std::uint64_t max_requests_jitter = 0;   // uniform random addition to max_requests
+  std::uint32_t body_min_rate = 256;        // bytes per second, averaged over 10 s; 0: none
+  std::uint64_t body_memory = 1U << 20U;    // bytes of one request's body kept in memory
+  std::string upload_directory;             // where larger bodies are spilled
+  std::uint64_t max_requests = 0;           // 0: never
+  std::uint64_t max_requests_jitter = 0;    // uniform random addition to max_requests
   std::uint32_t worker_connections = 1000;  // connections held at once
 
   // Limits and switches of the HTTP parser (0: gunicorn's "unlimited", which still has a hard cap)

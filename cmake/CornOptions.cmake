@@ -28,7 +28,8 @@ target_compile_definitions(corn_compile_options INTERFACE
 
 if(CORN_SANITIZE)
   # The instrumentation hides initialisations from GCC's flow analysis, which then warns of what is not there.
-  target_compile_options(corn_compile_options INTERFACE -Wno-maybe-uninitialized)
+  target_compile_options(corn_compile_options INTERFACE
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   add_compile_options(-fsanitize=${CORN_SANITIZE} -fno-sanitize-recover=all -g)
   add_link_options(-fsanitize=${CORN_SANITIZE})
 endif()

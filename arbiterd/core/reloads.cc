@@ -44,7 +44,7 @@ void Reloads::ask(CommandId id, const std::string& pool, Turn& turn) {
     request.scope.insert(pool);
   }
   if (load_outstanding_) {
-    if (!queued_) queued_.emplace();
+    if (!queued_) queued_ = Request{};
     queued_->merge(request);
     return;
   }
@@ -56,7 +56,7 @@ void Reloads::ask(CommandId id, const std::string& pool, Turn& turn) {
 bool Reloads::read_again(Turn& turn) {
   load_outstanding_ = false;
   if (!queued_) return false;
-  if (!loading_) loading_.emplace();
+  if (!loading_) loading_ = Request{};
   loading_->merge(*std::exchange(queued_, {}));
   load_outstanding_ = true;
   turn.order(LoadSettings{});

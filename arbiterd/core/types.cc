@@ -2,7 +2,7 @@
 #include "arbiterd/core/types.h"
 
 #include <fmt/core.h>
-#include <string.h>
+#include <cstring>
 
 #include <array>
 

@@ -92,7 +92,7 @@ struct PoolSpec {
   Duration request_timeout{0};
   // Each worker's own is shortened by up to a tenth, so that not all go at once.
   Duration max_lifetime{0};
-  std::uint64_t max_memory = 0;      // bytes of RSS
+  std::uint64_t max_memory = 0;  // bytes of RSS
   // How many more than the target may exist while reloading, those that drain not counted: a
   // percentage of the target (rounded up) or a count; at least 1.
   std::uint32_t reload_surge = 100;

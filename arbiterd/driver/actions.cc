@@ -23,9 +23,12 @@ base::Milliseconds to_milliseconds(base::Duration duration) {
 
 int number_of(core::KillSignal signal) {
   switch (signal) {
-    case core::KillSignal::kQuit: return SIGQUIT;
-    case core::KillSignal::kAbort: return SIGABRT;
-    case core::KillSignal::kKill: return SIGKILL;
+    case core::KillSignal::kQuit:
+      return SIGQUIT;
+    case core::KillSignal::kAbort:
+      return SIGABRT;
+    case core::KillSignal::kKill:
+      return SIGKILL;
   }
   return SIGKILL;
 }
@@ -43,8 +46,8 @@ base::Result<WorkerProcess> Arbiter::spawn(const core::SpawnWorker& action) {
 
   base::WorkerConfig config = generation.settings.worker;
   config.role = base::WorkerRole::kServe;
-  config.instance = loaded_.settings.arbiter.name.empty() ? config.application
-                                                          : loaded_.settings.arbiter.name;
+  config.instance =
+      loaded_.settings.arbiter.name.empty() ? config.application : loaded_.settings.arbiter.name;
   config.pool = action.pool;
   config.generation = action.generation;
   config.worker_id = action.worker.value;
@@ -100,8 +103,8 @@ void Arbiter::execute(const core::SpawnWorker& action) {
 void Arbiter::execute(const core::DrainWorker& action) {
   const auto found = workers_.find(action.worker);
   if (found == workers_.end()) return;
-  const auto sent = found->second.channel.send(
-      base::Drain{to_milliseconds(action.grace), action.empty_backlog});
+  const auto sent =
+      found->second.channel.send(base::Drain{to_milliseconds(action.grace), action.empty_backlog});
   if (!sent) std::ignore = children_->send_signal(found->second.pid, SIGTERM);
 }
 
@@ -207,16 +210,21 @@ void Arbiter::execute(const core::ReopenLogs&) {
 void Arbiter::execute(const core::SetPhase& action) {
   phase_ = action.phase;
   switch (action.phase) {
-    case core::Phase::kStarting: break;
+    case core::Phase::kStarting:
+      break;
     case core::Phase::kServing:
       std::ignore = notifier_.ready("serving");
       if (daemon_) daemon_->started();
       break;
-    case core::Phase::kReloading: std::ignore = notifier_.reloading(); break;
+    case core::Phase::kReloading:
+      std::ignore = notifier_.reloading();
+      break;
     case core::Phase::kDormant:
       std::ignore = notifier_.status("dormant: no workers; HUP, TTIN or scale brings them back");
       break;
-    case core::Phase::kStopping: std::ignore = notifier_.stopping(); break;
+    case core::Phase::kStopping:
+      std::ignore = notifier_.stopping();
+      break;
   }
 }
 

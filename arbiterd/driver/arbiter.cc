@@ -120,14 +120,28 @@ void Arbiter::on_signals(const os::SignalLevels& levels) {
       feed(core::CommandReceived{core::CommandId{}, std::move(what)});
     };
     switch (signal) {
-      case SIGTERM: command(core::ShutdownCommand{false}); break;
+      case SIGTERM:
+        command(core::ShutdownCommand{false});
+        break;
       case SIGINT:
-      case SIGQUIT: command(core::ShutdownCommand{true}); break;
-      case SIGHUP: command(core::ReloadCommand{}); break;
-      case SIGTTIN: command(core::ScaleCommand{"", true, 1}); break;
-      case SIGTTOU: command(core::ScaleCommand{"", true, -1}); break;
-      case SIGUSR1: command(core::ReopenLogsCommand{}); break;
-      case SIGWINCH: command(core::DormantCommand{}); break;
+      case SIGQUIT:
+        command(core::ShutdownCommand{true});
+        break;
+      case SIGHUP:
+        command(core::ReloadCommand{});
+        break;
+      case SIGTTIN:
+        command(core::ScaleCommand{"", true, 1});
+        break;
+      case SIGTTOU:
+        command(core::ScaleCommand{"", true, -1});
+        break;
+      case SIGUSR1:
+        command(core::ReopenLogsCommand{});
+        break;
+      case SIGWINCH:
+        command(core::DormantCommand{});
+        break;
       case SIGUSR2: {
         core::Record record;
         record.kind = core::RecordKind::kRefused;
@@ -137,7 +151,8 @@ void Arbiter::on_signals(const os::SignalLevels& levels) {
         execute(core::Publish{std::move(record)});
         break;
       }
-      default: break;
+      default:
+        break;
     }
   }
 }

@@ -37,10 +37,11 @@ struct ArbiterOptions {
   std::optional<os::DaemonStart> daemon;  // somebody waits for the start's outcome
 };
 
-// The driver: turns what happens (ends of children, messages, signals, deadlines, commands) into events
-// for the decision core, and its actions into deeds. One turn of the loop handles one fact; whatever the deeds
-// report at once (a spawn's outcome, an inspection) is fed back before the turn ends. Nothing here decides
-// and nothing waits. Everything runs on the thread that made it, except the door's functions.
+// The driver: turns what happens (ends of children, messages, signals, deadlines, commands) into
+// events for the decision core, and its actions into deeds. One turn of the loop handles one fact;
+// whatever the deeds report at once (a spawn's outcome, an inspection) is fed back before the turn
+// ends. Nothing here decides and nothing waits. Everything runs on the thread that made it, except
+// the door's functions.
 class Arbiter {
  public:
   // Prepares loop, signals and door; no worker is started before run().
@@ -124,7 +125,7 @@ class Arbiter {
   base::TimePoint started_;
   std::deque<core::Event> pending_;  // facts that deeds of this turn reported
   bool feeding_ = false;
-  LoadedSettings loaded_;            // what the next BeginGeneration binds
+  LoadedSettings loaded_;  // what the next BeginGeneration binds
   std::map<std::string, PoolRuntime> pools_;
   std::map<core::WorkerId, WorkerProcess> workers_;
   History history_;

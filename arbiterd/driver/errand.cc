@@ -39,9 +39,8 @@ void Errand::start(const ErrandContext& context, const LaunchContext& launch,
     base::log_warning("cannot listen to {}: {}", errand->name_, watched.error().message);
   }
   errand->timer_ = context.timers.at(context.loop.now() + limit, [errand, limit] {
-    errand->overdue_ = fmt::format(
-        "{} gave no answer within {} s and was killed", errand->name_,
-        std::chrono::duration_cast<std::chrono::seconds>(limit).count());
+    errand->overdue_ = fmt::format("{} gave no answer within {} s and was killed", errand->name_,
+                                   std::chrono::duration_cast<std::chrono::seconds>(limit).count());
     std::ignore = errand->context_.children.send_signal(errand->pid_, SIGKILL);
   });
 }

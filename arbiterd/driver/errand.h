@@ -21,9 +21,9 @@ struct ErrandContext {
   Timers& timers;
 };
 
-// One workerd process sent out for one answer: the values of a Python configuration file (config host), or
-// whether an application loads (check). It owns the process: whatever happens, it has ended when
-// `done` is called, and the errand is forgotten after that.
+// One workerd process sent out for one answer: the values of a Python configuration file (config
+// host), or whether an application loads (check). It owns the process: whatever happens, it has
+// ended when `done` is called, and the errand is forgotten after that.
 class Errand : public std::enable_shared_from_this<Errand> {
  public:
   // Ready, BootFailed, ConfigValues or ConfigFailed; or why there is none.

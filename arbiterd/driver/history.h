@@ -22,9 +22,9 @@ class History {
   // Number of the latest event; 0: none yet.
   [[nodiscard]] std::uint64_t latest() const { return next_ - 1; }
 
-  // Hands over what is kept after `subscription.after_sequence`, then follows. Returns 0, after calling
-  // `ended`, when there is nothing to follow: what was asked for is no longer kept, too many follow
-  // already, the subscriber was too slow for the past, or it wanted no more than that.
+  // Hands over what is kept after `subscription.after_sequence`, then follows. Returns 0, after
+  // calling `ended`, when there is nothing to follow: what was asked for is no longer kept, too
+  // many follow already, the subscriber was too slow for the past, or it wanted no more than that.
   SubscriptionId subscribe(Subscription subscription);
   void unsubscribe(SubscriptionId id);
 

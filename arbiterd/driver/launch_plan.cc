@@ -49,8 +49,7 @@ base::Result<std::string> find_workerd(const std::string& configured) {
   }
   std::string tried;
   for (const std::string& candidate : candidates) tried += "\n  " + candidate;
-  return base::fail("no executable workerd; looked for" + tried +
-                    "\nname it with --workerd PATH");
+  return base::fail("no executable workerd; looked for" + tried + "\nname it with --workerd PATH");
 }
 
 base::Result<LaunchedWorkerd> launch_workerd(os::ProcessLauncher& launcher,
@@ -76,8 +75,9 @@ base::Result<LaunchedWorkerd> launch_workerd(os::ProcessLauncher& launcher,
   if (pool.umask) spec.umask = static_cast<mode_t>(*pool.umask);
   spec.working_directory = config.working_directory;
   rlimit limit = context.descriptor_limit;
-  limit.rlim_cur = std::min(
-      limit.rlim_max, std::max<rlim_t>(limit.rlim_cur, config.worker_connections + kSpareDescriptors));
+  limit.rlim_cur =
+      std::min(limit.rlim_max,
+               std::max<rlim_t>(limit.rlim_cur, config.worker_connections + kSpareDescriptors));
   spec.limits.push_back({RLIMIT_NOFILE, limit});
 
   auto child = launcher.launch(spec);

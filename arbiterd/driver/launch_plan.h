@@ -21,18 +21,19 @@ struct LaunchContext {
   rlimit descriptor_limit{};             // RLIMIT_NOFILE as arbiterd found it
 };
 
-// Finds workerd: `configured` if given, else beside arbiterd's own program, else in the libexec directory.
+// Finds workerd: `configured` if given, else beside arbiterd's own program, else in the libexec
+// directory.
 base::Result<std::string> find_workerd(const std::string& configured);
 
-// A workerd process that has been started and the arbiter's end of its channel. Its Configure message waits in the
-// channel.
+// A workerd process that has been started and the arbiter's end of its channel. Its Configure
+// message waits in the channel.
 struct LaunchedWorkerd {
   os::Child child;
   base::Channel channel;
 };
 
-// Starts workerd with `config` as its job. `descriptors` are those beside the channel. The error names the
-// step that failed.
+// Starts workerd with `config` as its job. `descriptors` are those beside the channel. The error
+// names the step that failed.
 base::Result<LaunchedWorkerd> launch_workerd(os::ProcessLauncher& launcher,
                                              const LaunchContext& context,
                                              const config::PoolSettings& pool,

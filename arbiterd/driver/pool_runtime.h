@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the driver keeps for each pool: settings and listeners by generation, and the totals of workers that
-// are gone.
+// What the driver keeps for each pool: settings and listeners by generation, and the totals of
+// workers that are gone.
 #pragma once
 
 #include <array>
@@ -18,7 +18,8 @@ namespace corn::driver {
 
 using ListenerPtr = std::shared_ptr<os::Listener>;
 
-// Settings of a pool with its listeners open. A listener closes when no generation holds it any more.
+// Settings of a pool with its listeners open. A listener closes when no generation holds it any
+// more.
 struct PoolGeneration {
   config::PoolSettings settings;
   std::vector<ListenerPtr> listeners;
@@ -45,8 +46,9 @@ struct LoadedSettings {
   std::map<std::string, PoolGeneration> pools;
 };
 
-// Opens the listeners of all pools. Those that `running` pools have already are shared, not opened again.
-// `inherited`: sockets from the service manager; they serve a first pool that names no `bind` of its own.
+// Opens the listeners of all pools. Those that `running` pools have already are shared, not opened
+// again. `inherited`: sockets from the service manager; they serve a first pool that names no
+// `bind` of its own.
 base::Result<LoadedSettings> open_listeners(config::Settings settings,
                                             const std::map<std::string, PoolRuntime>& running,
                                             const std::vector<os::BindAddress>& inherited);

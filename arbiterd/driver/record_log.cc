@@ -18,15 +18,18 @@ base::LogLevel level_of_exit(const core::Record& record) {
     case core::Cause::kMaxMemory:
     case core::Cause::kMaxLifetime:
     case core::Cause::kKilledByOperator:
-    case core::Cause::kOrphaned: return base::LogLevel::kInfo;
+    case core::Cause::kOrphaned:
+      return base::LogLevel::kInfo;
     case core::Cause::kExited:
-    case core::Cause::kLost: return base::LogLevel::kWarning;
+    case core::Cause::kLost:
+      return base::LogLevel::kWarning;
     case core::Cause::kCrashed:
     case core::Cause::kTimeout:
     case core::Cause::kBootTimeout:
     case core::Cause::kRequestTimeout:
     case core::Cause::kOutOfMemory:
-    case core::Cause::kBootFailed: return base::LogLevel::kError;
+    case core::Cause::kBootFailed:
+      return base::LogLevel::kError;
   }
   return base::LogLevel::kInfo;
 }
@@ -55,15 +58,21 @@ void log_record(const core::Record& record) {
                 record.text);
       return;
     case RecordKind::kReloadFailed:
-    case RecordKind::kPoolDegraded: base::log_error("{}{}", record.text, pool); return;
-    case RecordKind::kRefused: base::log_warning("{}{}", record.text, pool); return;
+    case RecordKind::kPoolDegraded:
+      base::log_error("{}{}", record.text, pool);
+      return;
+    case RecordKind::kRefused:
+      base::log_warning("{}{}", record.text, pool);
+      return;
     case RecordKind::kReloadStarted:
     case RecordKind::kReloadSucceeded:
     case RecordKind::kScaled:
     case RecordKind::kPoolRecovered:
     case RecordKind::kDormant:
     case RecordKind::kShutdownStarted:
-    case RecordKind::kLogsReopened: base::log_info("{}{}", record.text, pool); return;
+    case RecordKind::kLogsReopened:
+      base::log_info("{}{}", record.text, pool);
+      return;
   }
 }
 

@@ -90,8 +90,7 @@ void load_settings(const ErrandContext& context, const LaunchContext& launch,
 }
 
 void check_applications(const ErrandContext& context, const LaunchContext& launch,
-                        const config::Settings& settings,
-                        std::function<void(base::Status)> done) {
+                        const config::Settings& settings, std::function<void(base::Status)> done) {
   context.timers.at(context.loop.now(),
                     [context, launch, done = std::move(done),
                      shared = std::make_shared<const config::Settings>(settings)] {

@@ -8,16 +8,16 @@
 
 namespace corn::driver {
 
-// Reads all settings of an invocation anew; a Python file is evaluated by a config host. Calls `done` from
-// the loop, never from within. Loop thread only.
+// Reads all settings of an invocation anew; a Python file is evaluated by a config host. Calls
+// `done` from the loop, never from within. Loop thread only.
 void load_settings(const ErrandContext& context, const LaunchContext& launch,
                    const config::Invocation& invocation,
                    std::function<void(base::Result<config::Settings>)> done);
 
-// Loads every pool's application in a process of its own and reports the first failure, with its traceback.
+// Loads every pool's application in a process of its own and reports the first failure, with its
+// traceback.
 void check_applications(const ErrandContext& context, const LaunchContext& launch,
-                        const config::Settings& settings,
-                        std::function<void(base::Status)> done);
+                        const config::Settings& settings, std::function<void(base::Status)> done);
 
 // The same two while there is no arbiter yet: on a loop of their own, until done.
 base::Result<config::Settings> load_settings_now(const LaunchContext& launch,

@@ -37,8 +37,8 @@ std::string address_in(const config::ArbiterSettings& settings, const std::strin
                                              : settings.control;
 }
 
-// Makes sure that a file which workers append to can be written, and that those who run as another user can
-// reopen it after a rotation.
+// Makes sure that a file which workers append to can be written, and that those who run as another
+// user can reopen it after a rotation.
 base::Status prepare_log(const std::string& path, const std::optional<os::Identity>& identity) {
   if (path.empty() || path == "-") return {};
   const base::UniqueFd file(
@@ -136,8 +136,8 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
   if (auto title = base::set_process_title("corn: arbiter [" + shown + "]"); !title) {
     base::log_debug("{}, ignoring", title.error().message);
   }
-  ArbiterOptions options{invocation,   std::move(*loaded),    std::move(launch), instance->name_,
-                         std::move(*notifier), std::move(daemon)};
+  ArbiterOptions options{invocation,      std::move(*loaded),   std::move(launch),
+                         instance->name_, std::move(*notifier), std::move(daemon)};
   auto arbiter = Arbiter::create(std::move(options));
   if (!arbiter) return in_the_way(arbiter.error());
   instance->arbiter_ = std::move(*arbiter);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From an invocation to a prepared arbiter: everything that can fail before the first worker starts.
+// From an invocation to a prepared arbiter: everything that can fail before the first worker
+// starts.
 #pragma once
 
 #include <functional>
@@ -15,21 +16,22 @@
 
 namespace corn::driver {
 
-// Why arbiterd can't start, with the exit status of the contract: 1 for what is in the way, 2 for settings.
+// Why arbiterd can't start, with the exit status of the contract: 1 for what is in the way, 2 for
+// settings.
 struct StartFailure {
   int status = 1;
   std::string text;
 };
 
-// Sets the process right (descriptors, limits, signals) and gathers what children have in common. Call it
-// first in main(), before any thread.
+// Sets the process right (descriptors, limits, signals) and gathers what children have in common.
+// Call it first in main(), before any thread.
 base::Result<LaunchContext> prepare_process(const config::Invocation& invocation);
 
 // A started instance: its files and sockets exist as long as this object.
 class Instance {
  public:
-  // Leaves the terminal if asked to, locks the instance, opens logs and listeners, writes the pid file. What was made is
-  // undone when a later step fails.
+  // Leaves the terminal if asked to, locks the instance, opens logs and listeners, writes the pid
+  // file. What was made is undone when a later step fails.
   static tl::expected<std::unique_ptr<Instance>, StartFailure> start(
       const config::Invocation& invocation, config::Settings settings, LaunchContext launch);
 

@@ -16,8 +16,8 @@ namespace {
 
 double seconds(base::Duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-// Of a listening TCP socket, tcpi_unacked is the accept queue's length and tcpi_sacked its limit (Linux,
-// tcp_get_info). The kernel shows neither for unix sockets.
+// Of a listening TCP socket, tcpi_unacked is the accept queue's length and tcpi_sacked its limit
+// (Linux, tcp_get_info). The kernel shows neither for unix sockets.
 ListenerStatus listener_status(const os::Listener& listener) {
   ListenerStatus status;
   const std::string& url = listener.info().url;
@@ -36,10 +36,12 @@ ListenerStatus listener_status(const os::Listener& listener) {
 std::string pool_state(core::Phase phase, const core::PoolSnapshot& pool) {
   switch (phase) {
     case core::Phase::kDormant:
-    case core::Phase::kStopping: return state_of(phase);
+    case core::Phase::kStopping:
+      return state_of(phase);
     case core::Phase::kStarting:
     case core::Phase::kServing:
-    case core::Phase::kReloading: break;
+    case core::Phase::kReloading:
+      break;
   }
   if (pool.degraded) return "DEGRADED";
   return pool.ready == 0 ? "STARTING" : "SERVING";
@@ -104,10 +106,18 @@ WorkerStatus Arbiter::worker_status(const core::WorkerSnapshot& worker, PoolTota
   status.age_seconds = seconds(now - worker.spawned_at);
   status.last_event = worker.last_event;
   switch (worker.state) {
-    case core::WorkerState::kBooting: status.state = ShownState::kBooting; break;
-    case core::WorkerState::kReady: status.state = ShownState::kReady; break;
-    case core::WorkerState::kDraining: status.state = ShownState::kDraining; break;
-    case core::WorkerState::kStopping: status.state = ShownState::kStopping; break;
+    case core::WorkerState::kBooting:
+      status.state = ShownState::kBooting;
+      break;
+    case core::WorkerState::kReady:
+      status.state = ShownState::kReady;
+      break;
+    case core::WorkerState::kDraining:
+      status.state = ShownState::kDraining;
+      break;
+    case core::WorkerState::kStopping:
+      status.state = ShownState::kStopping;
+      break;
   }
   const auto found = workers_.find(worker.id);
   if (found == workers_.end()) return status;

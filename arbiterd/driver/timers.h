@@ -11,8 +11,8 @@
 
 namespace corn::driver {
 
-// The driver's own few deadlines (an errand's limit, the service manager's watchdog) beside the core's.
-// Loop thread only.
+// The driver's own few deadlines (an errand's limit, the service manager's watchdog) beside the
+// core's. Loop thread only.
 class Timers {
  public:
   using Id = std::pair<base::TimePoint, std::uint64_t>;

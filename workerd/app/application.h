@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one interface between the engine and application runtimes. The engine calls an Application
 // with a request whose head is parsed and whose body may still be arriving; the application
-// answers through a Responder. Both objects live until handle() returns, on the thread that called it.
+// answers through a Responder. Both objects live until handle() returns, on the thread that called
+// it.
 #pragma once
 
 #include <sys/types.h>
@@ -25,9 +26,10 @@ class RequestBody {
  public:
   virtual ~RequestBody() = default;
 
-  // Copies up to `size` (over 0) bytes to `to`; 0: the body has ended, whole. Waits for the client when
-  // nothing is there, within body_timeout. Fails when the body is broken, too slow or its client gone:
-  // such a body never ends in a success. The first call answers a waiting `Expect: 100-continue`.
+  // Copies up to `size` (over 0) bytes to `to`; 0: the body has ended, whole. Waits for the client
+  // when nothing is there, within body_timeout. Fails when the body is broken, too slow or its
+  // client gone: such a body never ends in a success. The first call answers a waiting `Expect:
+  // 100-continue`.
   virtual base::Result<std::size_t> read(char* to, std::size_t size) = 0;
 
   // True when read() would return at once, so that a runtime keeps its interpreter lock.
@@ -56,22 +58,23 @@ class Responder {
  public:
   virtual ~Responder() = default;
 
-  // Sets status ("200 OK") and header fields, copied. They go out with the first write() of at least
-  // one byte, or with finish(). May be called again until then, replacing what was set. Fails, changing nothing, when
-  // status or a field can't be sent (control characters, bad Content-Length), or the head is out.
+  // Sets status ("200 OK") and header fields, copied. They go out with the first write() of at
+  // least one byte, or with finish(). May be called again until then, replacing what was set.
+  // Fails, changing nothing, when status or a field can't be sent (control characters, bad
+  // Content-Length), or the head is out.
   virtual base::Status start(std::string_view status, std::span<const http::Field> fields) = 0;
 
-  // Sends body bytes at once, the head before the first ones. `last`: nothing follows, so that a length
-  // can be stated. Waits while the client is slow to take them, within the engine's limits. Fails with
-  // os_errno EPIPE when the client has gone (the application may stop), EMSGSIZE past Content-Length
-  // (the surplus is not sent).
+  // Sends body bytes at once, the head before the first ones. `last`: nothing follows, so that a
+  // length can be stated. Waits while the client is slow to take them, within the engine's limits.
+  // Fails with os_errno EPIPE when the client has gone (the application may stop), EMSGSIZE past
+  // Content-Length (the surplus is not sent).
   virtual base::Status write(std::string_view bytes, bool last = false) = 0;
 
   // True when write() of a small chunk may wait, so that a runtime gives up its interpreter lock.
   [[nodiscard]] virtual bool may_wait() const = 0;
 
-  // Sends `length` bytes of `fd` from `offset`, by sendfile(2) where that is possible. The descriptor
-  // stays the caller's. Waits and fails as write().
+  // Sends `length` bytes of `fd` from `offset`, by sendfile(2) where that is possible. The
+  // descriptor stays the caller's. Waits and fails as write().
   virtual base::Status send_file(int fd, off_t offset, std::uint64_t length) = 0;
 
   [[nodiscard]] virtual bool head_sent() const = 0;
@@ -90,16 +93,17 @@ class Application {
  public:
   virtual ~Application() = default;
 
-  // Around the life of a thread that calls handle(), on that thread. Not called for the thread that loaded
-  // the application.
+  // Around the life of a thread that calls handle(), on that thread. Not called for the thread that
+  // loaded the application.
   virtual void thread_started() {}
   virtual void thread_stopping() {}
 
-  // Answers one request. Does not throw; whatever the application raises is answered and logged here.
+  // Answers one request. Does not throw; whatever the application raises is answered and logged
+  // here.
   virtual void handle(Request& request, Responder& responder) = 0;
 
-  // Writes the stacks of all application threads to `fd`. Called on any thread, also while handle() hangs
-  // with the interpreter lock held; must not take locks or allocate.
+  // Writes the stacks of all application threads to `fd`. Called on any thread, also while handle()
+  // hangs with the interpreter lock held; must not take locks or allocate.
   virtual void dump_stacks(int fd) = 0;
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one door into the arbiter for other threads (gRPC, D-Bus). Every function may be called from any
-// thread and returns at once; what it asks for happens on the loop thread. Callbacks run on the loop thread and
-// must neither block nor throw: they hand the answer over to the caller's own thread.
+// The one door into the arbiter for other threads (gRPC, D-Bus). Every function may be called from
+// any thread and returns at once; what it asks for happens on the loop thread. Callbacks run on the
+// loop thread and must neither block nor throw: they hand the answer over to the caller's own
+// thread.
 #pragma once
 
 #include <chrono>
@@ -35,11 +36,11 @@ struct WorkerStatus {
   ShownState state = ShownState::kBooting;  // kBusy: ready, every application thread in a request
   core::Generation generation = 0;
   std::uint32_t age = 0;
-  double age_seconds = 0;             // since it was spawned
+  double age_seconds = 0;  // since it was spawned
   std::uint64_t requests = 0;
   std::uint64_t errors = 0;
   std::uint64_t in_flight = 0;
-  double busy = 0;                    // share of thread time spent in the application since ready, 0 to 1
+  double busy = 0;  // share of thread time spent in the application since ready, 0 to 1
   std::uint64_t rss_bytes = 0;
   std::uint64_t connections = 0;
   std::string last_event;
@@ -47,14 +48,14 @@ struct WorkerStatus {
 };
 
 struct ListenerStatus {
-  std::string address;                // "127.0.0.1:8000", "unix:/run/app.sock"
-  std::uint32_t backlog_used = 0;     // connections waiting to be accepted
+  std::string address;             // "127.0.0.1:8000", "unix:/run/app.sock"
+  std::uint32_t backlog_used = 0;  // connections waiting to be accepted
   std::uint32_t backlog_limit = 0;
 };
 
 struct PoolStatus {
   std::string name;
-  std::string state;                  // "STARTING", "SERVING", "DEGRADED", "DORMANT", "STOPPING"
+  std::string state;  // "STARTING", "SERVING", "DEGRADED", "DORMANT", "STOPPING"
   std::string application;
   std::string worker_class;
   std::uint32_t target = 0;
@@ -63,7 +64,7 @@ struct PoolStatus {
   bool mixed = false;
   std::vector<ListenerStatus> listeners;
   std::vector<WorkerStatus> workers;
-  std::uint64_t requests_total = 0;   // dead workers included
+  std::uint64_t requests_total = 0;  // dead workers included
   std::uint64_t errors_total = 0;
   std::uint64_t restarts_total = 0;
   double latency_p50_ms = 0;
@@ -74,12 +75,12 @@ struct ArbiterStatus {
   pid_t pid = 0;
   std::string version;
   std::string instance;
-  std::string state;                  // "STARTING", "SERVING", "RELOADING", "DORMANT", "STOPPING"
+  std::string state;  // "STARTING", "SERVING", "RELOADING", "DORMANT", "STOPPING"
   WallTime started_at;
   double uptime_seconds = 0;
   std::uint64_t reloads = 0;
   std::uint64_t upgrades = 0;
-  std::uint64_t revision = 0;         // sequence number of the latest event
+  std::uint64_t revision = 0;  // sequence number of the latest event
 };
 
 struct StatusSnapshot {
@@ -96,7 +97,7 @@ struct HistoryEvent {
 
 // A setting in force and where it came from.
 struct EffectiveSetting {
-  std::string pool;    // empty: the arbiter's own
+  std::string pool;  // empty: the arbiter's own
   std::string name;
   std::string value;   // as it would be written in TOML
   std::string origin;  // "default", "corn.toml:7", "command line", "CORN_CMD_ARGS"
@@ -121,8 +122,8 @@ struct Subscription {
   std::uint64_t after_sequence = 0;  // last one the subscriber has seen; 0 with `history`: all kept
   bool follow = true;                // false: only what is kept now, then `ended`
   std::function<bool(const HistoryEvent&)> deliver;
-  // No more will come. `compacted`: events after `after_sequence` are no longer kept; the text names the
-  // oldest that is.
+  // No more will come. `compacted`: events after `after_sequence` are no longer kept; the text
+  // names the oldest that is.
   std::function<void(core::ReplyCode code, const std::string& text)> ended;
 };
 using SubscriptionId = std::uint64_t;
@@ -134,7 +135,8 @@ class Door {
   // All return false, calling nothing back, when the arbiter's queue is full or it has stopped.
   virtual bool get_status(std::function<void(const StatusSnapshot&)> done) = 0;
   virtual bool command(core::Command command, CommandCallbacks callbacks) = 0;
-  // StopWorker by pid; the loop thread finds the worker. kNotFound: no worker of this arbiter has it.
+  // StopWorker by pid; the loop thread finds the worker. kNotFound: no worker of this arbiter has
+  // it.
   virtual bool stop_worker(pid_t pid, bool now, CommandCallbacks callbacks) = 0;
   virtual bool get_config(std::function<void(const std::vector<EffectiveSetting>&)> done) = 0;
   // Reads and validates a settings file as a start with `-c FILE` would, applications included when
