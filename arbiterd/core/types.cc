@@ -2,9 +2,9 @@
 #include "arbiterd/core/types.h"
 
 #include <fmt/core.h>
-#include <cstring>
 
 #include <array>
+#include <cstring>
 
 namespace corn::core {
 
