@@ -77,10 +77,12 @@ EnvironBuilder::EnvironBuilder(const base::WorkerConfig& config, Ref errors, Ref
     : config_(config),
       errors_(std::move(errors)),
       file_wrapper_(std::move(file_wrapper)),
-      keys_(new Keys, [](Keys* keys) { delete keys; }) {
+      keys_(std::make_unique<Keys>()) {
   const char* script_name = std::getenv("SCRIPT_NAME");
   script_name_ = to_native(script_name != nullptr ? script_name : "");
 }
+
+EnvironBuilder::~EnvironBuilder() = default;
 
 Ref EnvironBuilder::build(const app::Request& request, PyObject* input) {
   PyObject* base = template_of(request);

@@ -18,6 +18,7 @@ class EnvironBuilder {
   // `errors` is wsgi.errors, `file_wrapper` wsgi.file_wrapper. With the lock held, as all
   // functions.
   EnvironBuilder(const base::WorkerConfig& config, python::Ref errors, python::Ref file_wrapper);
+  ~EnvironBuilder();
 
   // A new environ. Null with an exception set on failure.
   python::Ref build(const app::Request& request, PyObject* input);
@@ -38,7 +39,7 @@ class EnvironBuilder {
   python::Ref errors_;
   python::Ref file_wrapper_;
   python::Ref script_name_;  // of the process's environment variable SCRIPT_NAME
-  std::unique_ptr<Keys, void (*)(Keys*)> keys_;
+  std::unique_ptr<Keys> keys_;
   std::map<const base::ListenerInfo*, python::Ref> templates_;
   HeaderCache headers_;
   PortCache ports_;
