@@ -95,7 +95,7 @@ def load(server, seconds, processor):
 
 
 def commands(options):
-    arbiterd = str(options.bin / "arbiterd")
+    arbiterd = str(options.bin.resolve() / "arbiterd")
     gunicorn = shutil.which(options.gunicorn)
     uwsgi = shutil.which("uwsgi")
     bind = "127.0.0.1:{port}"

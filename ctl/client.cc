@@ -51,8 +51,10 @@ Failure Client::failure(const grpc::Status& status, const grpc::ClientContext& c
   if (code == grpc::StatusCode::PERMISSION_DENIED) {
     return {ExitCode::kNotAllowed, status.error_message()};
   }
-  // With a reason it's the arbiter's answer, without it the connection's end.
-  if (code == grpc::StatusCode::UNAVAILABLE && reason_of(context).empty()) {
+  // With a reason it's the arbiter's answer, without it the connection's end; CANCELLED is gRPC's
+  // answer to a call that comes in just when the arbiter stops.
+  const bool ended = code == grpc::StatusCode::UNAVAILABLE || code == grpc::StatusCode::CANCELLED;
+  if (ended && reason_of(context).empty()) {
     return {ExitCode::kNotReachable, "the arbiter at " + path_ + " has ended the connection"};
   }
   return {ExitCode::kFailed, status.error_message()};

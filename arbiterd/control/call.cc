@@ -11,7 +11,8 @@ Call::Call(Switchboard& board)
       closed_tag_([this](bool) { closed_by_grpc(); }) {}
 
 void Call::started(bool ok) {
-  if (!ok) return;  // the server is shutting down, nobody has called; `closed` doesn't come
+  if (!ok || board_.drained)
+    return;  // the server is shutting down, nobody has called; `closed` doesn't come
   static_cast<void>(closed_tag_.arm(shared_from_this()));
   offer_next_();
   if (const std::optional<Refusal> objection = this->objection()) {

@@ -43,7 +43,8 @@ struct Switchboard {
   uid_t allowed_uid = 0;
   Peers peers;
   std::set<std::shared_ptr<Call>> open;
-  bool stopping = false;
+  bool stopping = false;  // calls are refused
+  bool drained = false;   // the queue is shut down: what it still hands back must start nothing new
 };
 
 // As many as a fleet of dashboards may need; a call costs some kilobytes.
@@ -74,7 +75,7 @@ class Call : public std::enable_shared_from_this<Call> {
 
   [[nodiscard]] grpc::ServerContext& context() { return context_; }
   // The client can't be told anything any more.
-  [[nodiscard]] bool closed() const { return closed_; }
+  [[nodiscard]] bool closed() const { return closed_ || board_.drained; }
 
  private:
   void started(bool ok);

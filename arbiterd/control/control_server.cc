@@ -150,9 +150,13 @@ void ControlServer::Impl::stop() {
     const std::set<std::shared_ptr<Call>> open = board_->open;
     for (const std::shared_ptr<Call>& call : open) call->refuse(stopping());
   });
-  mailbox_->close();
   server_->Shutdown(std::chrono::system_clock::now() + kStopGrace);
-  queue_->Shutdown();
+  // On the queue's own thread, so that it isn't about to start something there: gRPC aborts at
+  // that.
+  mailbox_->post_last([this] {
+    board_->drained = true;
+    queue_->Shutdown();
+  });
   thread_.join();
 }
 

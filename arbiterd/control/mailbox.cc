@@ -10,17 +10,21 @@ Mailbox::Mailbox(grpc::CompletionQueue& queue)
 
 void Mailbox::post(std::function<void()> work) {
   const std::lock_guard lock(mutex_);
-  if (closed_) return;
-  posted_.push_back(std::move(work));
-  if (alarm_set_) return;
-  alarm_set_ = true;
-  // A deadline in the past fires at once: this is how to wake a thread that waits in Next().
-  alarm_.Set(&queue_, gpr_inf_past(GPR_CLOCK_MONOTONIC), woken_.arm(nullptr));
+  if (!closed_) add(std::move(work));
 }
 
-void Mailbox::close() {
+void Mailbox::post_last(std::function<void()> work) {
   const std::lock_guard lock(mutex_);
-  closed_ = true;
+  if (std::exchange(closed_, true)) return;
+  add(std::move(work));
+}
+
+void Mailbox::add(std::function<void()> work) {
+  posted_.push_back(std::move(work));
+  if (std::exchange(alarm_set_, true)) return;
+  // A deadline in the past fires at once: this is how to wake a thread that waits in Next(). The
+  // tag lives as long as the alarm does and needs no owner.
+  alarm_.Set(&queue_, gpr_inf_past(GPR_CLOCK_MONOTONIC), &woken_);
 }
 
 void Mailbox::run_posted() {

@@ -25,12 +25,13 @@ class Mailbox {
   // Does nothing once closed.
   void post(std::function<void()> work);
 
-  // From now on nothing is taken; what was posted before still runs. To be called before the
-  // completion queue is shut down, which must not be given anything after that.
-  void close();
+  // Posts `work` and takes nothing more: whatever runs last may shut the completion queue down,
+  // which must not be given anything after that.
+  void post_last(std::function<void()> work);
 
  private:
   void run_posted();
+  void add(std::function<void()> work);  // with mutex_ held
 
   grpc::CompletionQueue& queue_;
   Tag woken_;  // constant after construction

@@ -33,6 +33,9 @@ class ServerTest : public ::testing::Test {
   }
 
   void SetUp() override { start(::getuid()); }
+  void TearDown() override {
+    door_.run([] {});  // the loop thread is done with what the test owns
+  }
 
   void start(uid_t allowed_uid) {
     auto server = ControlServer::start({socket_path_, "hello", allowed_uid}, door_);

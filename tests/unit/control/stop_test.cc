@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <atomic>
 #include <future>
+#include <thread>
+#include <vector>
 
 #include "server_fixture.h"
 
@@ -78,6 +81,35 @@ TEST_F(StopTest, DeliversWhatTheDoorHasRepliedBefore) {
     server_->stop();
     const grpc::Status status = shutdown.get();
     ASSERT_TRUE(status.ok()) << status.error_message();
+    start(::getuid());
+  }
+}
+
+TEST_F(StopTest, CallsThatComeInMeanwhileAreAnsweredOrRefused) {
+  for (int round = 0; round < 10; ++round) {
+    std::atomic<bool> over = false;
+    std::atomic<int> begun = 0;
+    std::vector<std::thread> clients;
+    for (int i = 0; i < 4; ++i) {
+      clients.emplace_back([&] {
+        const auto arbiter = api::Arbiter::NewStub(new_channel());
+        while (!over) {
+          grpc::ClientContext context;
+          limit(context);
+          api::GetStatusResponse response;
+          const grpc::Status status = arbiter->GetStatus(&context, {}, &response);
+          if (status.ok()) ++begun;
+          // CANCELLED is gRPC's own word for a call that nobody had taken up when it stopped.
+          EXPECT_TRUE(status.ok() || status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+                      status.error_code() == grpc::StatusCode::CANCELLED)
+              << status.error_message();
+        }
+      });
+    }
+    while (begun < 20) std::this_thread::yield();
+    server_->stop();
+    over = true;
+    for (std::thread& client : clients) client.join();
     start(::getuid());
   }
 }

@@ -54,7 +54,7 @@ class CornctlTest : public ::testing::Test {
 
   // The program's own runtime directory is the test's alone only if it is named: /run/corn may hold
   // instances of this machine. So tests that name no address say so.
-  [[nodiscard]] Ended cornctl(std::vector<std::string> arguments) const {
+  [[nodiscard]] Ended cornctl(std::vector<std::string> arguments) {
     std::array<base::UniqueFd, 4> ends;
     std::array<int, 2> out{};
     std::array<int, 2> err{};
@@ -83,6 +83,7 @@ class CornctlTest : public ::testing::Test {
     int status = 0;
     ::waitpid(child, &status, 0);
     if (WIFEXITED(status)) run.status = WEXITSTATUS(status);
+    door_.run([] {});  // what the loop thread has noted may be read now
     return run;
   }
 

@@ -265,10 +265,15 @@ TEST(LinkProcess, AForkedChildDiesOfItsOwnSignalAndDoesNotTellItsParent) {
   const int status = status_of_child([] {
     Calls calls;
     run_link(calls.callbacks(), [&](Link& link) {
+      int forked[2];
+      if (::pipe(forked) != 0) ::_exit(97);
       const pid_t child = ::fork();
       if (child == 0) {
+        [[maybe_unused]] const ssize_t n = ::write(forked[1], "!", 1);
         for (;;) ::pause();
       }
+      char word = 0;
+      [[maybe_unused]] const ssize_t n = ::read(forked[0], &word, 1);
       ::kill(child, SIGTERM);
       int ended = 0;
       ::waitpid(child, &ended, 0);

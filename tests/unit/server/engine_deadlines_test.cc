@@ -104,14 +104,14 @@ TEST_P(DeadlinesTest, BodyBelowTheLeastRateIsGivenUp) {
 }
 
 TEST_P(DeadlinesTest, IdleWorkerBeatsAtLeastEveryHalfTimeout) {
-  config_.timeout = milliseconds(200);
+  config_.timeout = milliseconds(2000);
   TestServer server(config_);
   const auto beat = [&] { return server.scoreboard()->beat.load(); };
   ASSERT_TRUE(eventually([&] { return beat() != 0; }));
-  for (int i = 0; i < 5; ++i) {
+  for (int i = 0; i < 2; ++i) {
     const std::uint64_t last = beat();
     ASSERT_TRUE(eventually([&] { return beat() != last; }));
-    EXPECT_LT(beat() - last, 200'000'000U);
+    EXPECT_LT(beat() - last, 2'000'000'000U);
   }
 }
 
@@ -145,16 +145,16 @@ TEST(SyncDeadlinesTest, HangingApplicationFallsSilent) {
 
 TEST(SyncDeadlinesTest, WaitingForTheClientIsNotSilence) {
   base::WorkerConfig config = test_config(base::WorkerClass::kSync);
-  config.timeout = milliseconds(200);
+  config.timeout = milliseconds(2000);
   config.body_timeout = milliseconds(10'000);
   TestServer server(config);
   Client slow(server.port());
   slow.send("POST /echo HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
   ASSERT_EQ(slow.read_response().status, 100);
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 2; ++i) {
     const std::uint64_t last = server.scoreboard()->beat.load();
     ASSERT_TRUE(eventually([&] { return server.scoreboard()->beat.load() != last; }));
-    EXPECT_LT(server.scoreboard()->beat.load() - last, 200'000'000U);
+    EXPECT_LT(server.scoreboard()->beat.load() - last, 2'000'000'000U);
   }
   slow.send("hello");
   EXPECT_EQ(slow.read_response().body, "hello");

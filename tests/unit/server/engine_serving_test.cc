@@ -128,7 +128,8 @@ TEST_P(ServingTest, StreamsChunksAsTheyAreWritten) {
   }();
   EXPECT_NE(begun.find("Transfer-Encoding: chunked"), std::string::npos);
   server.application().gate().open();
-  EXPECT_EQ(client.read(20), "\r\n5\r\nafter\r\n0\r\n\r\n");
+  const std::string rest = "\r\n5\r\nafter\r\n0\r\n\r\n";
+  EXPECT_EQ(client.read(rest.size()), rest);
 }
 
 TEST_P(ServingTest, StreamedAnswerEndsWithTheConnectionForHttp10) {
