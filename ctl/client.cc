@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ctl/client.h"
 
+#include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <grpcpp/create_channel_posix.h>
 #include <grpcpp/support/channel_arguments.h>
@@ -32,6 +33,8 @@ Client::Client(Connection connection, std::chrono::duration<double> limit)
                 std::chrono::duration_cast<std::chrono::system_clock::duration>(limit)) {
   // What goes wrong is in the call's status; gRPC's own lines would only be in the way.
   ::gpr_set_log_function([](gpr_log_func_args*) {});
+  // Never taken back: gRPC's threads end with the process, as joining them takes as long as a call.
+  ::grpc_init();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kLargestResponse);
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
