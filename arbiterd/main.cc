@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "arbiterd/control/control_server.h"
 #include "arbiterd/driver/settings_loader.h"
 #include "arbiterd/driver/start.h"
+#include "base/log.h"
 
 namespace {
 
@@ -37,25 +39,48 @@ std::string working_directory() {
   return result;
 }
 
-int serve(const config::Invocation& invocation, config::Settings settings,
-          driver::LaunchContext launch) {
-  auto instance = driver::Instance::start(invocation, std::move(settings), std::move(launch));
+int serve(const config::Invocation& invocation, const std::string& program,
+          config::Settings settings, driver::LaunchContext launch,
+          std::optional<driver::Estate> estate) {
+  auto instance = driver::Instance::start(invocation, program, std::move(settings),
+                                          std::move(launch), std::move(estate));
   if (!instance) return refuse(instance.error().status, instance.error().text);
   driver::Arbiter& arbiter = (*instance)->arbiter();
-  auto control = control::ControlServer::start(
-      {(*instance)->control_path(), (*instance)->name(), ::geteuid()}, arbiter.door());
+  const control::ControlServerOptions options{(*instance)->control_path(), (*instance)->name(),
+                                              ::geteuid()};
+  auto control = control::ControlServer::start(options, arbiter.door());
   if (!control) {
     (*instance)->start_failed({1, control.error().message});
     return refuse(1, control.error().message);
   }
+  arbiter.on_upgrade([&] { (*control)->stop(); },
+                     [&] {
+                       control = control::ControlServer::start(options, arbiter.door());
+                       if (!control) base::log_error("{}", control.error().message);
+                     });
   const int status = arbiter.run();
-  (*control)->stop();
+  if (control) (*control)->stop();
   return status;
+}
+
+// Whether this program could go on from the state of a running arbiter: tells its version, or why
+// not.
+int check_upgrade(const config::Invocation& invocation, const base::UniqueFd& state) {
+  auto read = driver::read_sealed_state(state);
+  if (!read) return refuse(1, read.error().message);
+  auto launch = driver::prepare_process(invocation, std::nullopt);
+  if (!launch) return refuse(1, launch.error().message);
+  auto settings = driver::load_settings_now(*launch, invocation);
+  if (!settings) return refuse(2, settings.error().message);
+  std::puts(CORN_VERSION);
+  return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  const auto to_check = driver::take_state_descriptor(driver::kCheckUpgradeVariable);
+  const auto to_take_over = driver::take_state_descriptor(driver::kUpgradeVariable);
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   auto invocation = config::read_invocation(arguments, read_environment(), working_directory());
   if (!invocation) return refuse(2, invocation.error().message);
@@ -67,7 +92,14 @@ int main(int argc, char** argv) {
     std::puts("arbiterd (corn) " CORN_VERSION);
     return 0;
   }
-  auto launch = driver::prepare_process(*invocation);
+  if (to_check) return check_upgrade(*invocation, *to_check);
+  std::optional<driver::Estate> estate;
+  if (to_take_over) {
+    auto taken = driver::take_over(*to_take_over);
+    if (!taken) return refuse(1, taken.error().message);
+    estate = std::move(*taken);
+  }
+  auto launch = driver::prepare_process(*invocation, estate);
   if (!launch) return refuse(1, launch.error().message);
   auto settings = driver::load_settings_now(*launch, *invocation);
   if (!settings) return refuse(2, settings.error().message);
@@ -80,7 +112,8 @@ int main(int argc, char** argv) {
       return loads ? 0 : refuse(1, loads.error().message);
     }
     case config::Mode::kServe:
-      return serve(*invocation, std::move(*settings), std::move(*launch));
+      return serve(*invocation, argv[0], std::move(*settings), std::move(*launch),
+                   std::move(estate));
     case config::Mode::kHelp:
     case config::Mode::kVersion:
       break;

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "base/message.h"
 #include "base/result.h"
@@ -28,10 +29,15 @@ class Channel {
   // peer (EPIPE) is an error whose os_errno says which.
   Status send(const Message& message) const;
 
+  // Sends one message together with copies of `descriptors` (unix(7), SCM_RIGHTS), at most 253.
+  Status send(const Message& message, const std::vector<int>& descriptors) const;
+
   // Receives one message. nullopt: nothing there now (non-blocking end). An ended peer is an error
   // with os_errno EPIPE; a malformed datagram is an error with os_errno EBADMSG, and
   // the channel stays usable.
   Result<std::optional<Message>> receive();
+  // The same; `descriptors` takes those that came with it, close-on-exec. (receive() closes them.)
+  Result<std::optional<Message>> receive(std::vector<UniqueFd>& descriptors);
 
  private:
   UniqueFd fd_;

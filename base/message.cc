@@ -64,6 +64,11 @@ void fields(A& a, Unsupported& v) {
   a(v.type), a(v.version);
 }
 
+template <class A>
+void fields(A& a, Offer& v) {
+  a(v.worker_id), a(v.ready), a(v.retiring), a(v.listeners);
+}
+
 namespace {
 
 // Type numbers are the alternatives' positions: append, never reorder.

@@ -91,8 +91,20 @@ struct Unsupported {
   std::uint16_t version = 0;
 };
 
+// ---- worker to the arbiter that adopts it, first message on a new channel ----
+
+// Comes with descriptors: the scoreboard, then `listeners` listening sockets.
+struct Offer {
+  std::uint64_t worker_id = 0;
+  bool ready = false;           // Ready was or would have been sent
+  std::string retiring;         // the cause, if Retiring was or would have been sent
+  std::uint32_t listeners = 0;  // at most kMaxOfferedListeners
+};
+inline constexpr std::size_t kMaxOfferedListeners = 250;  // SCM_MAX_FD is 253 (unix(7))
+
 using Message = std::variant<Configure, Drain, ReopenLogs, Dump, Ping, Hello, Ready, BootFailed,
-                             Retiring, DumpResult, Pong, ConfigValues, ConfigFailed, Unsupported>;
+                             Retiring, DumpResult, Pong, ConfigValues, ConfigFailed, Unsupported,
+                             Offer>;
 
 // Bytes of one datagram, at most kMaxMessageBytes; fails when the message doesn't fit.
 Result<std::string> encode(const Message& message);

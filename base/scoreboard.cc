@@ -142,6 +142,9 @@ Result<ScoreboardMap> ScoreboardMap::attach(UniqueFd fd) {
       (size - sizeof(Scoreboard)) % sizeof(Slot) != 0) {
     return fail("a scoreboard of a wrong size");
   }
+  // Reading beyond the end of a file that was cut short kills the reader.
+  const int seals = ::fcntl(fd.get(), F_GET_SEALS);
+  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) return fail("a scoreboard that isn't sealed");
   void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
   if (memory == MAP_FAILED) return fail_errno("cannot map a scoreboard", errno);
   ScoreboardMap map;

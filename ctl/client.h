@@ -26,6 +26,8 @@ class Client {
   Client(Connection connection, std::chrono::duration<double> limit);
 
   [[nodiscard]] api::Arbiter::Stub& arbiter() { return *stub_; }
+  // Of the control socket.
+  [[nodiscard]] const std::string& path() const { return path_; }
 
   // Puts what is left of the limit on a call. Streams that follow for ever are left without.
   void limit(grpc::ClientContext& context) const { context.set_deadline(deadline_); }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// upgrade, dump, top, logs: named here so that nobody takes them for typing errors, and refused.
+// dump, top, logs: named here so that nobody takes them for typing errors, and refused.
 #include <string>
 
 #include "ctl/client.h"
@@ -8,19 +8,6 @@
 #include "ctl/text.h"
 
 namespace corn::ctl {
-
-Outcome run_upgrade(const Session& session) {
-  auto client = Client::connect(session, kWaitingLimit);
-  if (!client) return tl::unexpected(client.error());
-  const auto upgraded = client->call(&api::Arbiter::Stub::Upgrade, api::UpgradeRequest());
-  if (!upgraded) return tl::unexpected(upgraded.error());
-  if (session.json) {
-    print_json(*upgraded);
-  } else {
-    print_line(upgraded->version_before() + " -> " + upgraded->version_after());
-  }
-  return {};
-}
 
 Outcome run_dump(const Session& session, const DumpArguments& arguments) {
   auto client = Client::connect(session, kQuickLimit);

@@ -83,14 +83,14 @@ class Control {
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
-  base::Status start(Milliseconds orphan_timeout) {
+  base::Status start(Milliseconds orphan_timeout, link::Estate estate) {
     return link_.start({.drain = [this](Milliseconds grace, bool all) { drain(grace, all); },
                         .quit = [this] { quit(); },
                         .reopen_logs = [this] { reopen_logs(); },
                         .dump = [this] { return requests() + stacks(); },
                         .abort = [this] { abort(); },
                         .overdue = [this] { overdue(); }},
-                       config_.graceful_timeout, orphan_timeout);
+                       config_.graceful_timeout, orphan_timeout, std::move(estate));
   }
 
   void begin_serving(server::Server& server) {
@@ -288,6 +288,15 @@ std::string title_of(const base::WorkerConfig& config) {
   return "corn: worker";
 }
 
+base::Result<link::Estate> make_estate(const base::WorkerConfig& config) {
+  std::vector<int> listeners;
+  for (std::size_t i = 0; i < config.listeners.size(); ++i) {
+    listeners.push_back(base::kFirstListenerFd + static_cast<int>(i));
+  }
+  return link::Estate::copy(config.adoption_socket, config.worker_id, base::kScoreboardFd,
+                            listeners);
+}
+
 // Brings the process up to where the application can be loaded, and does its job.
 int run(const base::WorkerConfig& config, link::Link& link) {
   const bool serves = config.role == base::WorkerRole::kServe;
@@ -306,8 +315,13 @@ int run(const base::WorkerConfig& config, link::Link& link) {
   tell(link, base::Hello{::getpid(), CORN_VERSION});
 
   Control control(config, link);
+  base::Result<link::Estate> estate = link::Estate();
+  if (serves) estate = make_estate(config);
+  if (!estate) return boot_failed(link, config, worker_error(estate.error().message));
   // Whoever waits for a check or for settings is gone with arbiterd.
-  if (auto started = control.start(serves ? config.orphan_timeout : Milliseconds{1}); !started) {
+  if (auto started =
+          control.start(serves ? config.orphan_timeout : Milliseconds{1}, std::move(*estate));
+      !started) {
     return boot_failed(link, config, worker_error(started.error().message));
   }
   python::InterpreterOptions options = python::InterpreterOptions::from(config);

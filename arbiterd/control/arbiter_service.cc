@@ -250,6 +250,21 @@ void check_config(const CheckConfigCall::Pointer& call) {
   }
 }
 
+void upgrade(const UpgradeCall::Pointer& call) {
+  driver::CommandCallbacks callbacks;
+  callbacks.done = bring_back<driver::CommandOutcome, UpgradeCall>(
+      call, [](const UpgradeCall::Pointer& waiting, const driver::CommandOutcome& outcome) {
+        answer<api::UpgradeResponse>(
+            waiting, outcome, [](const driver::CommandOutcome& done, api::UpgradeResponse& response) {
+              response.set_version_before(CORN_VERSION);
+              response.set_version_after(clean_text(done.text));
+            });
+      });
+  if (!call->board().door.command(core::UpgradeCommand{}, std::move(callbacks))) {
+    call->refuse(queue_full());
+  }
+}
+
 // Passes a call's pointers on to the service's function of that name, whose type is generated and
 // unnameable.
 #define CORN_OFFER(NAME) \
@@ -267,11 +282,11 @@ void ArbiterService::serve(Switchboard& board) {
   EventCall::serve(board, CORN_OFFER(WatchEvents), watch_events);
   GetConfigCall::serve(board, CORN_OFFER(GetConfig), get_config);
   CheckConfigCall::serve(board, CORN_OFFER(CheckConfig), check_config);
+  UpgradeCall::serve(board, CORN_OFFER(Upgrade), upgrade);
 
   const auto refuse = [](const char* what) {
     return [what](const auto& call) { call->refuse(not_yet(what)); };
   };
-  UpgradeCall::serve(board, CORN_OFFER(Upgrade), refuse("upgrade in place"));
   TailLogsCall::serve(board, CORN_OFFER(TailLogs), refuse("reading logs through the arbiter"));
   DumpWorkerCall::serve(board, CORN_OFFER(DumpWorker), refuse("dumping a live worker's stacks"));
   WatchStatusCall::serve(board, CORN_OFFER(WatchStatus), refuse("watching the status"));

@@ -79,6 +79,14 @@ api::Event::Kind to_message(core::RecordKind kind) {
       return api::Event::LOGS_REOPENED;
     case core::RecordKind::kRefused:
       return api::Event::REFUSED;
+    case core::RecordKind::kUpgradeStarted:
+      return api::Event::UPGRADE_STARTED;
+    case core::RecordKind::kUpgradeFailed:
+      return api::Event::UPGRADE_FAILED;
+    case core::RecordKind::kUpgradeSucceeded:
+      return api::Event::UPGRADE_SUCCEEDED;
+    case core::RecordKind::kAdopted:
+      return api::Event::ADOPTED;
   }
   return api::Event::KIND_UNSPECIFIED;
 }

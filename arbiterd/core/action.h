@@ -103,6 +103,12 @@ struct Accepted {
 
 struct ReopenLogs {};
 
+// Find out whether the arbiter's program, as it is on disk now, can take over. Answered by
+// UpgradeChecked, any number of turns later.
+struct CheckUpgrade {};
+// Replace this process's program, keeping everything; answered by UpgradeFailed if that fails.
+struct ExecUpgrade {};
+
 struct SetPhase {
   Phase phase = Phase::kStarting;
 };
@@ -115,7 +121,8 @@ struct ExitArbiter {
 
 using Action = std::variant<SpawnWorker, DrainWorker, KillWorker, InspectWorker, LoadSettings,
                             BeginGeneration, CommitGeneration, AbandonGeneration, ClosePool,
-                            Publish, Reply, Progress, Accepted, ReopenLogs, SetPhase, ExitArbiter>;
+                            Publish, Reply, Progress, Accepted, ReopenLogs, CheckUpgrade,
+                            ExecUpgrade, SetPhase, ExitArbiter>;
 using Actions = std::vector<Action>;
 
 }  // namespace corn::core

@@ -14,6 +14,16 @@ struct Start {
   std::vector<PoolSpec> pools;
 };
 
+// First event in place of Start: workers are there already, and are taken over as they are. Pools
+// that have none start; inherited ones that the settings no longer have retire.
+struct Resume {
+  std::vector<PoolSpec> pools;  // of the settings as they are now
+  Inheritance inheritance;
+  RecordKind kind = RecordKind::kAdopted;  // or kUpgradeSucceeded
+  std::string text;                        // what happened, for a person
+  bool reload = false;                     // then all pools are reloaded: code or settings are new
+};
+
 struct Spawned {
   WorkerId worker;
   pid_t pid = 0;
@@ -67,8 +77,9 @@ struct ShutdownCommand {
 };
 struct DormantCommand {};  // WINCH
 struct ReopenLogsCommand {};
+struct UpgradeCommand {};  // USR2
 using Command = std::variant<ReloadCommand, ScaleCommand, StopWorkerCommand, ShutdownCommand,
-                             DormantCommand, ReopenLogsCommand>;
+                             DormantCommand, ReopenLogsCommand, UpgradeCommand>;
 struct CommandReceived {
   CommandId id;
   Command command;
@@ -82,11 +93,21 @@ struct SettingsFailed {
   std::string text;
 };
 
+// Answer to CheckUpgrade. `text`: the new version, or why it can't take over.
+struct UpgradeChecked {
+  bool possible = false;
+  std::string text;
+};
+// ExecUpgrade came back: this process goes on as it was.
+struct UpgradeFailed {
+  std::string text;
+};
+
 // The time last returned by next_deadline() has come.
 struct DeadlineReached {};
 
-using Event = std::variant<Start, Spawned, SpawnFailed, WorkerReady, WorkerBootFailed,
+using Event = std::variant<Start, Resume, Spawned, SpawnFailed, WorkerReady, WorkerBootFailed,
                            WorkerRetiring, Inspected, WorkerExited, CommandReceived, SettingsLoaded,
-                           SettingsFailed, DeadlineReached>;
+                           SettingsFailed, UpgradeChecked, UpgradeFailed, DeadlineReached>;
 
 }  // namespace corn::core

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
@@ -20,6 +21,9 @@ namespace corn::core {
 class WorkerIds {
  public:
   WorkerId next() { return WorkerId{++last_}; }
+  // Ids up to this one were handed out by an earlier arbiter.
+  void start_after(WorkerId last) { last_ = std::max(last_, last.value); }
+  [[nodiscard]] WorkerId last() const { return WorkerId{last_}; }
 
  private:
   std::uint64_t last_ = 0;
@@ -73,6 +77,9 @@ class Pool {
   // ---- generations ----
   // The first generation, at the start of the arbiter.
   void start(const PoolSpec& spec, Turn& turn);
+  // Instead of that: takes over what an earlier arbiter left. Without `spec`, the settings don't
+  // have the pool any more, and it is removed.
+  void resume(const InheritedPool& left, const std::optional<PoolSpec>& spec, Turn& turn);
   // A generation on trial with these settings; one that is on trial already is abandoned for it.
   // Wakes a dormant pool, and takes back one that was removed.
   void begin_rollout(const PoolSpec& spec, Turn& turn);
@@ -90,6 +97,8 @@ class Pool {
   void sleep(Turn& turn);
   // The settings don't have this pool any more: its workers drain. Returns them.
   std::vector<WorkerId> remove(const std::string& reason, Turn& turn);
+  // Another program takes this process over: what is on trial is given up, whoever waits is told.
+  void hand_over(Turn& turn);
   // Graceful or quick; quick may follow graceful. Nothing is spawned any more.
   void stop(bool quick, Turn& turn);
   // No worker could boot, but other pools serve: try again, with back-off.
@@ -134,6 +143,7 @@ class Pool {
   [[nodiscard]] const std::optional<FirstFailure>& first_failure() const { return first_failure_; }
   [[nodiscard]] std::optional<TimePoint> next_deadline() const;
   [[nodiscard]] PoolSnapshot snapshot() const;
+  [[nodiscard]] InheritedPool inheritance() const;
 
  private:
   // A generation on trial.

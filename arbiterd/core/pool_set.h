@@ -34,6 +34,8 @@ class PoolSet {
   [[nodiscard]] std::string names();
 
   Pool& add(const std::string& name);
+  [[nodiscard]] WorkerIds& ids() { return ids_; }
+  [[nodiscard]] const WorkerIds& ids() const { return ids_; }
   // Takes leave of removed pools whose last worker has ended.
   void close_removed(Turn& turn);
 

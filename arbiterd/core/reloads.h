@@ -50,6 +50,8 @@ class Reloads {
   // Settings are being read, or generations are on trial.
   [[nodiscard]] bool running() const { return loading_.has_value() || rolling_.has_value(); }
   [[nodiscard]] std::uint64_t succeeded() const { return succeeded_; }
+  // An earlier arbiter of this instance has done so many.
+  void count_earlier(std::uint64_t count) { succeeded_ += count; }
   [[nodiscard]] std::size_t waiting() const;
 
  private:

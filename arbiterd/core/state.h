@@ -10,12 +10,13 @@
 namespace corn::core {
 
 // What the Supervisor knows: the instance as a whole. supervisor.cc takes facts in, commands.cc
-// commands.
+// commands, succession.cc passes everything on.
 class Supervisor::State {
  public:
   explicit State(std::uint64_t seed) : pools_(seed), reloads_(pools_) {}
 
   void take(const Start& event, Turn& turn);
+  void take(const Resume& event, Turn& turn);
   void take(const Spawned& event, Turn& turn);
   void take(const SpawnFailed& event, Turn& turn);
   void take(const WorkerReady& event, Turn& turn);
@@ -26,6 +27,8 @@ class Supervisor::State {
   void take(const CommandReceived& event, Turn& turn);
   void take(const SettingsLoaded& event, Turn& turn);
   void take(const SettingsFailed& event, Turn& turn);
+  void take(const UpgradeChecked& event, Turn& turn);
+  void take(const UpgradeFailed& event, Turn& turn);
   void take(const DeadlineReached& event, Turn& turn);
 
   // What follows from any event: deadlines that have passed, what pools lack, replies, phase, end.
@@ -33,6 +36,7 @@ class Supervisor::State {
 
   [[nodiscard]] std::optional<TimePoint> next_deadline() const;
   [[nodiscard]] Snapshot snapshot() const;
+  [[nodiscard]] Inheritance inheritance() const;
 
  private:
   void obey(CommandId id, const ReloadCommand& command, Turn& turn);
@@ -41,6 +45,7 @@ class Supervisor::State {
   void obey(CommandId id, const ShutdownCommand& command, Turn& turn);
   void obey(CommandId id, const DormantCommand& command, Turn& turn);
   void obey(CommandId id, const ReopenLogsCommand& command, Turn& turn);
+  void obey(CommandId id, const UpgradeCommand& command, Turn& turn);
   void scale_pool(CommandId id, const ScaleCommand& command, Pool& pool, Turn& turn);
   void refuse(CommandId id, ReplyCode code, const std::string& pool, const std::string& why,
               Turn& turn);
@@ -52,6 +57,8 @@ class Supervisor::State {
 
   PoolSet pools_;
   Reloads reloads_;
+  std::optional<CommandId> upgrade_;  // who asked for the one whose check is outstanding
+  bool reload_owed_ = false;  // one was given up for an upgrade
   Phase phase_ = Phase::kStarting;
   bool begun_ = false;    // Start was taken
   bool started_ = false;  // the first workers of every pool became ready or failed

@@ -20,6 +20,8 @@ namespace corn::core {
 //         |             |             |              (WINCH)      (HUP, TTIN, scale)
 //         +-------------+-------------+---> kStopping --> ExitArbiter
 //
+//   Taking over from an earlier arbiter (Resume) begins in kServing or kReloading: workers are there.
+//
 //   kStarting ends when the first workers of every pool have become ready or failed. It ends in
 //   kStopping, with exit status 3 or 4, if no pool's workers can boot. kStopping is final: commands
 //   are refused, nothing is spawned, and a quick shutdown may overtake a graceful one.
@@ -57,6 +59,10 @@ class Supervisor {
   [[nodiscard]] std::optional<TimePoint> next_deadline() const;
 
   [[nodiscard]] Snapshot snapshot() const;
+
+  // What a successor needs to go on from here (event Resume). What isn't in it is given up: a
+  // generation on trial, commands that wait, counts towards back-off.
+  [[nodiscard]] Inheritance inheritance() const;
 
  private:
   class State;

@@ -109,6 +109,14 @@ const char* name_of(RecordKind kind) {
       return "logs-reopened";
     case RecordKind::kRefused:
       return "refused";
+    case RecordKind::kUpgradeStarted:
+      return "upgrade-started";
+    case RecordKind::kUpgradeFailed:
+      return "upgrade-failed";
+    case RecordKind::kUpgradeSucceeded:
+      return "upgrade-succeeded";
+    case RecordKind::kAdopted:
+      return "adopted";
   }
   return "unknown";
 }

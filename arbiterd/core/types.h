@@ -135,6 +135,10 @@ enum class RecordKind : std::uint8_t {
   kShutdownStarted,
   kLogsReopened,
   kRefused,  // a command or signal that can't be obeyed, and why
+  kUpgradeStarted,    // the new binary is about to take the process over
+  kUpgradeFailed,     // the old one goes on
+  kUpgradeSucceeded,  // the new one has taken over
+  kAdopted,           // workers of an arbiter that is gone were taken over
 };
 const char* name_of(RecordKind kind);
 
@@ -171,6 +175,40 @@ struct PoolSnapshot {
   bool dormant = false;        // WINCH: no workers until it is woken
   bool leaving = false;        // gone from the settings: its last workers drain
   std::vector<WorkerSnapshot> workers;
+};
+
+// What an arbiter leaves to its successor: the one that replaces it in its own process (upgrade in
+// place) or the one that comes after its death (adoption). Times are of the same monotonic clock.
+struct InheritedWorker {
+  WorkerId id;
+  pid_t pid = 0;
+  WorkerState state = WorkerState::kBooting;
+  Generation generation = 0;
+  std::uint32_t age = 0;
+  TimePoint spawned_at;
+  std::optional<TimePoint> ready_at;
+  std::optional<Cause> end_cause;  // why it was told to go
+  std::optional<Cause> wish;       // why it is to be replaced
+  bool operator==(const InheritedWorker&) const = default;
+};
+struct InheritedPool {
+  std::string name;
+  std::uint32_t configured = 1;  // what the settings said; a target scaled away from it is kept
+  std::uint32_t target = 1;
+  Generation generation = 0;       // committed
+  Generation last_generation = 0;  // including those that failed
+  std::uint32_t last_age = 0;
+  std::uint64_t restarts = 0;
+  bool dormant = false;
+  std::vector<InheritedWorker> workers;
+  bool operator==(const InheritedPool&) const = default;
+};
+struct Inheritance {
+  WorkerId last_worker;
+  std::uint64_t reloads = 0;
+  bool reloading = false;  // one was under way; it is begun anew
+  std::vector<InheritedPool> pools;
+  bool operator==(const Inheritance&) const = default;
 };
 
 struct Snapshot {

@@ -53,6 +53,7 @@ base::Result<WorkerProcess> Arbiter::spawn(const core::SpawnWorker& action) {
   config.worker_id = action.worker.value;
   config.age = action.age;
   config.multiprocess = action.target > 1;
+  config.adoption_socket = launch_.adoption_socket;
 
   auto scoreboard = base::ScoreboardMap::create(worker.threads);
   if (!scoreboard) return tl::unexpected(scoreboard.error());
@@ -71,22 +72,31 @@ base::Result<WorkerProcess> Arbiter::spawn(const core::SpawnWorker& action) {
       launch_workerd(launcher_, launch_, generation.settings, config, std::move(descriptors));
   if (!launched) return tl::unexpected(launched.error());
   worker.pid = launched->child.pid;
+  worker.start_time = os::read_start_time(worker.pid).value_or(0);
   worker.channel = std::move(launched->channel);
-  const core::WorkerId id = action.worker;
-  if (auto watched = children_->watch(
-          worker.pid, std::move(launched->child.pidfd),
-          [this, id](pid_t, const os::ExitStatus& status) { on_exit(id, status); });
-      !watched) {
+  if (auto watched = watch(worker, std::move(launched->child.pidfd)); !watched) {
     // Without a watch its end would never be seen; it ends by itself when its channel closes.
     return tl::unexpected(watched.error());
   }
+  return worker;
+}
+
+base::Status Arbiter::watch(const WorkerProcess& worker, base::UniqueFd pidfd) {
+  const core::WorkerId id = worker.id;
+  if (auto watched = children_->watch(
+          worker.pid, std::move(pidfd),
+          [this, id](pid_t, const os::ExitStatus& status) { on_exit(id, status); });
+      !watched) {
+    return watched;
+  }
+  if (!worker.channel) return {};
   if (auto watched = loop_->watch(worker.channel.descriptor(), EPOLLIN,
                                   [this, id](std::uint32_t) { on_channel(id); });
       !watched) {
     std::ignore = children_->send_signal(worker.pid, SIGKILL);
     base::log_error("cannot listen to worker {}: {}", worker.pid, watched.error().message);
   }
-  return worker;
+  return {};
 }
 
 void Arbiter::execute(const core::SpawnWorker& action) {
@@ -103,8 +113,9 @@ void Arbiter::execute(const core::SpawnWorker& action) {
 void Arbiter::execute(const core::DrainWorker& action) {
   const auto found = workers_.find(action.worker);
   if (found == workers_.end()) return;
-  const auto sent =
-      found->second.channel.send(base::Drain{to_milliseconds(action.grace), action.empty_backlog});
+  const bool sent = found->second.channel &&
+                    found->second.channel.send(
+                        base::Drain{to_milliseconds(action.grace), action.empty_backlog});
   if (!sent) std::ignore = children_->send_signal(found->second.pid, SIGTERM);
 }
 
@@ -118,6 +129,13 @@ void Arbiter::execute(const core::InspectWorker& action) {
   const auto found = workers_.find(action.worker);
   if (found == workers_.end()) return;
   const WorkerProcess& worker = found->second;
+  if (!worker.scoreboard) {
+    // A worker of an earlier arbiter that says nothing is silent since this one has begun.
+    core::Inspected silent;
+    silent.worker = action.worker;
+    silent.beat = taken_over_;
+    return feed(std::move(silent));
+  }
   const base::ScoreboardView view = worker.scoreboard.read(true);
   core::Inspected inspected;
   inspected.worker = action.worker;
@@ -161,7 +179,15 @@ void Arbiter::adopt_settings(LoadedSettings loaded) {
 void Arbiter::execute(const core::BeginGeneration& action) {
   const auto found = loaded_.pools.find(action.pool);
   if (found == loaded_.pools.end()) return;
-  pools_[action.pool].generations[action.generation] = found->second;
+  PoolGeneration& generation = pools_[action.pool].generations[action.generation];
+  // One that was taken over has its listeners already; what the settings no longer name goes with
+  // the generation.
+  const std::vector<ListenerPtr> before = std::exchange(generation, found->second).listeners;
+  for (const ListenerPtr& listener : before) {
+    if (!std::ranges::count(generation.listeners, listener)) {
+      generation.listeners.push_back(listener);
+    }
+  }
 }
 
 void Arbiter::execute(const core::CommitGeneration& action) {
@@ -178,6 +204,7 @@ void Arbiter::execute(const core::ClosePool& action) { pools_.erase(action.pool)
 void Arbiter::execute(const core::Publish& action) {
   const HistoryEvent& event = history_.append(action.record, std::chrono::system_clock::now());
   log_record(event.record);
+  note_change(event.record);
 }
 
 void Arbiter::execute(const core::Reply& action) {
@@ -201,11 +228,20 @@ void Arbiter::execute(const core::ReopenLogs&) {
     base::log_error("{}; the old file stays in use", reopened.error().message);
   }
   for (const auto& [id, worker] : workers_) {
-    if (!worker.channel.send(base::ReopenLogs{})) {
+    if (!worker.channel || !worker.channel.send(base::ReopenLogs{})) {
       std::ignore = children_->send_signal(worker.pid, SIGUSR1);
     }
   }
 }
+
+void Arbiter::execute(const core::CheckUpgrade&) {
+  check_upgrade(errands(), started_as_, instance_state(true), [this](base::Result<std::string> seen) {
+    feed(core::UpgradeChecked{seen.has_value(), seen ? *seen : seen.error().message});
+  });
+}
+
+// At the end of the turn, when everything that belongs to it has been done.
+void Arbiter::execute(const core::ExecUpgrade&) { upgrade_ordered_ = true; }
 
 void Arbiter::execute(const core::SetPhase& action) {
   phase_ = action.phase;

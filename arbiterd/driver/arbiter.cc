@@ -41,15 +41,23 @@ Arbiter::Arbiter(ArbiterOptions options)
     : invocation_(std::move(options.invocation)),
       launch_(std::move(options.launch)),
       instance_(std::move(options.instance)),
-      started_at_(std::chrono::system_clock::now()),
+      started_as_(std::move(options.started_as)),
+      state_file_(std::move(options.state_file)),
+      lock_(options.lock),
+      started_at_(options.estate && options.estate->upgraded ? options.estate->state.started_at
+                                                             : std::chrono::system_clock::now()),
       has_terminal_(is_at_terminal()),
       notifier_(std::move(options.notifier)),
       daemon_(std::move(options.daemon)),
       timers_([this] { arm(); }),
       supervisor_(std::random_device{}()),
-      loaded_(std::move(options.loaded)) {}
+      loaded_(std::move(options.loaded)),
+      estate_(std::move(options.estate)) {}
 
-Arbiter::~Arbiter() = default;
+Arbiter::~Arbiter() {
+  // Nobody is left to be adopted.
+  if (exit_status_) ::unlink(state_file_.c_str());
+}
 
 Door& Arbiter::door() { return *door_; }
 
@@ -76,11 +84,17 @@ void Arbiter::start_failed(int status, const std::string& text) {
 
 int Arbiter::run() {
   started_ = loop_->now();
-  log_start();
   start_watchdog();
-  core::Start start;
-  for (const config::PoolSettings& pool : loaded_.settings.pools) start.pools.push_back(pool.spec);
-  feed(std::move(start));
+  if (estate_) {
+    resume();
+  } else {
+    log_start();
+    core::Start start;
+    for (const config::PoolSettings& pool : loaded_.settings.pools) {
+      start.pools.push_back(pool.spec);
+    }
+    feed(std::move(start));
+  }
   if (!exit_status_) loop_->run();
   history_.close("arbiterd has stopped");
   return exit_status_.value_or(0);
@@ -98,6 +112,8 @@ void Arbiter::feed(core::Event event) {
     }
   }
   feeding_ = false;
+  if (std::exchange(upgrade_ordered_, false)) replace_program();
+  if (state_changed_ && !state_timer_) write_state();
   arm();
 }
 
@@ -142,15 +158,9 @@ void Arbiter::on_signals(const os::SignalLevels& levels) {
       case SIGWINCH:
         command(core::DormantCommand{});
         break;
-      case SIGUSR2: {
-        core::Record record;
-        record.kind = core::RecordKind::kRefused;
-        record.text =
-            "USR2: upgrade in place is not available in this version; install the new version and "
-            "restart, or use HUP to take new code";
-        execute(core::Publish{std::move(record)});
+      case SIGUSR2:
+        command(core::UpgradeCommand{});
         break;
-      }
       default:
         break;
     }

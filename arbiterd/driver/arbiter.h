@@ -11,12 +11,15 @@
 
 #include "arbiterd/config/sources.h"
 #include "arbiterd/core/supervisor.h"
+#include "arbiterd/driver/adoption_socket.h"
 #include "arbiterd/driver/door/door.h"
 #include "arbiterd/driver/errand.h"
+#include "arbiterd/driver/estate.h"
 #include "arbiterd/driver/history.h"
 #include "arbiterd/driver/launch_plan.h"
 #include "arbiterd/driver/pool_runtime.h"
 #include "arbiterd/driver/timers.h"
+#include "arbiterd/driver/upgrade.h"
 #include "arbiterd/driver/worker_process.h"
 #include "arbiterd/os/child_watch.h"
 #include "arbiterd/os/daemonize.h"
@@ -35,6 +38,10 @@ struct ArbiterOptions {
   std::string instance;
   os::Notifier notifier;
   std::optional<os::DaemonStart> daemon;  // somebody waits for the start's outcome
+  StartedAs started_as;
+  std::string state_file;        // kept up to date while this arbiter lives
+  std::optional<Estate> estate;  // taken over from an earlier arbiter
+  int lock = -1;                 // descriptor of the instance's lock
 };
 
 // The driver: turns what happens (ends of children, messages, signals, deadlines, commands) into
@@ -58,6 +65,10 @@ class Arbiter {
 
   // Supervises until the core says exit; returns arbiterd's exit status.
   int run();
+
+  // Called around an upgrade in place: before this program is replaced, when other threads must
+  // end; and when that failed. Before run().
+  void on_upgrade(std::function<void()> before, std::function<void()> after_failure);
 
  private:
   friend class LoopDoor;
@@ -88,10 +99,24 @@ class Arbiter {
   void execute(const core::Progress& action);
   void execute(const core::Accepted& action);
   void execute(const core::ReopenLogs& action);
+  void execute(const core::CheckUpgrade& action);
+  void execute(const core::ExecUpgrade& action);
   void execute(const core::SetPhase& action);
   void execute(const core::ExitArbiter& action);
 
   base::Result<WorkerProcess> spawn(const core::SpawnWorker& action);
+  base::Status watch(const WorkerProcess& worker, base::UniqueFd pidfd);
+
+  // ---- from one arbiter to the next (succession.cc) ----
+  [[nodiscard]] InstanceState instance_state(bool for_upgrade) const;
+  void resume();
+  void take_over(const core::InheritedWorker& left, const std::string& pool);
+  void await_late_workers();
+  void on_late_worker(OfferedWorker offered);
+  void replace_program();
+  void note_change(const core::Record& record);
+  void write_state();
+
   void adopt_settings(LoadedSettings loaded);
   void log_start() const;
   void start_watchdog();
@@ -109,6 +134,9 @@ class Arbiter {
   const config::Invocation invocation_;
   const LaunchContext launch_;
   const std::string instance_;
+  const StartedAs started_as_;
+  const std::string state_file_;
+  const int lock_;
   const WallTime started_at_;
   const bool has_terminal_;  // SIGWINCH then means a resized window
 
@@ -133,6 +161,17 @@ class Arbiter {
   std::uint64_t last_command_ = 0;
   core::Phase phase_ = core::Phase::kStarting;
   std::optional<int> exit_status_;
+
+  // Succession.
+  std::optional<Estate> estate_;  // until resume()
+  base::TimePoint taken_over_;
+  std::uint64_t upgrades_ = 0;
+  std::function<void()> before_upgrade_;
+  std::function<void()> after_failed_upgrade_;
+  bool upgrade_ordered_ = false;
+  bool state_changed_ = false;                 // the state file is behind
+  std::optional<Timers::Id> state_timer_;      // when it is written at the latest
+  std::unique_ptr<AdoptionSocket> late_;       // while workers of an earlier arbiter are missing
 };
 
 }  // namespace corn::driver

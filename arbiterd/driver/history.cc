@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "base/message.h"
+
 namespace corn::driver {
 namespace {
 
@@ -29,6 +31,35 @@ const HistoryEvent& History::append(core::Record record, WallTime time) {
     dropped.mapped().ended(core::ReplyCode::kAborted, kTooSlow);
   }
   return events_.back();
+}
+
+void History::restore(std::vector<HistoryEvent> events, std::uint64_t last_sequence) {
+  for (HistoryEvent& event : events) {
+    if (event.sequence < next_) continue;
+    // Sequence numbers have no gaps.
+    if (event.sequence != next_) {
+      events_.clear();
+      text_bytes_ = 0;
+    }
+    next_ = event.sequence + 1;
+    text_bytes_ += event.record.text.size();
+    events_.push_back(std::move(event));
+  }
+  if (last_sequence >= next_) {
+    events_.clear();
+    text_bytes_ = 0;
+    next_ = last_sequence + 1;
+  }
+}
+
+std::vector<HistoryEvent> History::tail(std::size_t count, std::size_t text_limit) const {
+  const std::size_t first = events_.size() > count ? events_.size() - count : 0;
+  std::vector<HistoryEvent> latest(events_.begin() + static_cast<std::ptrdiff_t>(first),
+                                   events_.end());
+  for (HistoryEvent& event : latest) {
+    event.record.text = base::shorten_middle(event.record.text, text_limit);
+  }
+  return latest;
 }
 
 SubscriptionId History::subscribe(Subscription subscription) {

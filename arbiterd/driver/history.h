@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <vector>
 
 #include "arbiterd/driver/door/door.h"
 
@@ -18,6 +19,12 @@ class History {
 
   // Appends an event and hands it to every follower; one that can't take it is dropped.
   const HistoryEvent& append(core::Record record, WallTime time);
+
+  // Goes on from an earlier arbiter's history. Before the first append().
+  void restore(std::vector<HistoryEvent> events, std::uint64_t last_sequence);
+
+  // The latest events, at most `count`, oldest first; their texts cut to `text_limit` bytes.
+  [[nodiscard]] std::vector<HistoryEvent> tail(std::size_t count, std::size_t text_limit) const;
 
   // Number of the latest event; 0: none yet.
   [[nodiscard]] std::uint64_t latest() const { return next_ - 1; }

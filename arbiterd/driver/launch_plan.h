@@ -19,6 +19,7 @@ struct LaunchContext {
   std::string program;                   // path of workerd
   std::vector<std::string> environment;  // arbiterd's own, "NAME=VALUE"
   rlimit descriptor_limit{};             // RLIMIT_NOFILE as arbiterd found it
+  std::string adoption_socket;           // where workers look for another arbiterd
 };
 
 // Finds workerd: `configured` if given, else beside arbiterd's own program, else in the libexec

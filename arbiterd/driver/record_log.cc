@@ -58,6 +58,7 @@ void log_record(const core::Record& record) {
                 record.text);
       return;
     case RecordKind::kReloadFailed:
+    case RecordKind::kUpgradeFailed:
     case RecordKind::kPoolDegraded:
       base::log_error("{}{}", record.text, pool);
       return;
@@ -71,6 +72,9 @@ void log_record(const core::Record& record) {
     case RecordKind::kDormant:
     case RecordKind::kShutdownStarted:
     case RecordKind::kLogsReopened:
+    case RecordKind::kUpgradeStarted:
+    case RecordKind::kUpgradeSucceeded:
+    case RecordKind::kAdopted:
       base::log_info("{}{}", record.text, pool);
       return;
   }

@@ -61,7 +61,8 @@ base::Status open_logs(const config::Settings& settings) {
 
 }  // namespace
 
-base::Result<LaunchContext> prepare_process(const config::Invocation& invocation) {
+base::Result<LaunchContext> prepare_process(const config::Invocation& invocation,
+                                            const std::optional<Estate>& estate) {
   if (auto status = os::ensure_standard_descriptors(); !status) {
     return tl::unexpected(status.error());
   }
@@ -70,6 +71,7 @@ base::Result<LaunchContext> prepare_process(const config::Invocation& invocation
   auto limit = os::raise_descriptor_limit();
   if (!limit) return tl::unexpected(limit.error());
   launch.descriptor_limit = *limit;
+  if (estate) launch.descriptor_limit.rlim_cur = estate->state.descriptor_limit;
   auto program = find_workerd(invocation.workerd);
   if (!program) return tl::unexpected(program.error());
   launch.program = std::move(*program);
@@ -86,7 +88,8 @@ base::Result<LaunchContext> prepare_process(const config::Invocation& invocation
 }
 
 tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
-    const config::Invocation& invocation, config::Settings settings, LaunchContext launch) {
+    const config::Invocation& invocation, const std::string& program, config::Settings settings,
+    LaunchContext launch, std::optional<Estate> estate) {
   const config::PoolSettings& first = settings.pools.front();
   if (::chdir(first.worker.working_directory.c_str()) < 0) {
     return in_the_way({"chdir: " + first.worker.working_directory + ": " + std::strerror(errno)});
@@ -97,7 +100,7 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
   if (!inherited) return in_the_way(inherited.error());
 
   std::optional<os::DaemonStart> daemon;
-  if (settings.arbiter.daemon) {
+  if (settings.arbiter.daemon && !estate) {
     auto started = os::DaemonStart::daemonize();
     if (!started) return in_the_way(started.error());
     daemon.emplace(std::move(*started));
@@ -115,9 +118,14 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
   if (!name) return give_up(name.error());
   instance->name_ = *name;
   instance->control_path_ = address_in(settings.arbiter, *directory, *name);
-  auto lock = os::InstanceLock::acquire(*directory, *name);
-  if (!lock) return give_up(lock.error());
-  instance->lock_.emplace(std::move(*lock));
+  if (estate && estate->lock) {
+    instance->lock_.emplace(
+        os::InstanceLock::inherit(*directory, *name, std::move(estate->lock)));
+  } else {
+    auto lock = os::InstanceLock::acquire(*directory, *name);
+    if (!lock) return give_up(lock.error());
+    instance->lock_.emplace(std::move(*lock));
+  }
   if (auto opened = open_logs(settings); !opened) return give_up(opened.error());
   if (!settings.arbiter.pid_file.empty()) {
     auto pid_file = os::PidFile::create(settings.arbiter.pid_file);
@@ -127,7 +135,16 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
   if (auto reserved = os::reserve_descriptors(kReservedDescriptors); !reserved) {
     base::log_debug("{}, ignoring", reserved.error().message);
   }
-  auto loaded = open_listeners(std::move(settings), {}, *inherited);
+  const std::string state_file = *directory + "/" + *name + ".state";
+  launch.adoption_socket = *directory + "/" + *name + ".adopt";
+  if (!estate) {
+    auto adopted = adopt(state_file, launch.adoption_socket);
+    if (!adopted) return give_up(adopted.error());
+    estate = std::move(*adopted);
+  }
+  auto loaded = open_listeners(std::move(settings),
+                               estate ? estate->pools : std::map<std::string, PoolRuntime>(),
+                               *inherited);
   if (!loaded) return give_up(loaded.error());
 
   const config::Settings& running = loaded->settings;
@@ -136,8 +153,20 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
   if (auto title = base::set_process_title("corn: arbiter [" + shown + "]"); !title) {
     base::log_debug("{}, ignoring", title.error().message);
   }
-  ArbiterOptions options{invocation,      std::move(*loaded),   std::move(launch),
-                         instance->name_, std::move(*notifier), std::move(daemon)};
+  StartedAs started{program, invocation.arguments, launch.environment,
+                    invocation.working_directory};
+  const std::vector<std::string>& notify = notifier->environment();
+  started.environment.insert(started.environment.end(), notify.begin(), notify.end());
+  ArbiterOptions options{invocation,
+                         std::move(*loaded),
+                         std::move(launch),
+                         instance->name_,
+                         std::move(*notifier),
+                         std::move(daemon),
+                         std::move(started),
+                         state_file,
+                         std::move(estate),
+                         instance->lock_->descriptor()};
   auto arbiter = Arbiter::create(std::move(options));
   if (!arbiter) return in_the_way(arbiter.error());
   instance->arbiter_ = std::move(*arbiter);

@@ -24,16 +24,19 @@ struct StartFailure {
 };
 
 // Sets the process right (descriptors, limits, signals) and gathers what children have in common.
-// Call it first in main(), before any thread.
-base::Result<LaunchContext> prepare_process(const config::Invocation& invocation);
+// Call it first in main(), before any thread. `estate`: taken over from the program before this one.
+base::Result<LaunchContext> prepare_process(const config::Invocation& invocation,
+                                            const std::optional<Estate>& estate);
 
 // A started instance: its files and sockets exist as long as this object.
 class Instance {
  public:
   // Leaves the terminal if asked to, locks the instance, opens logs and listeners, writes the pid
-  // file. What was made is undone when a later step fails.
+  // file. What was made is undone when a later step fails. `program`: argv[0]. Without an estate
+  // from the program before, workers that an arbiter left behind at its death are looked for.
   static tl::expected<std::unique_ptr<Instance>, StartFailure> start(
-      const config::Invocation& invocation, config::Settings settings, LaunchContext launch);
+      const config::Invocation& invocation, const std::string& program, config::Settings settings,
+      LaunchContext launch, std::optional<Estate> estate);
 
   [[nodiscard]] Arbiter& arbiter() { return *arbiter_; }
   [[nodiscard]] const std::string& name() const { return name_; }

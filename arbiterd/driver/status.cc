@@ -60,6 +60,7 @@ StatusSnapshot Arbiter::status() const {
   arbiter.started_at = started_at_;
   arbiter.uptime_seconds = seconds(loop_->now() - started_);
   arbiter.reloads = core.reloads;
+  arbiter.upgrades = upgrades_;
   arbiter.revision = history_.latest();
   for (const core::PoolSnapshot& pool : core.pools) result.pools.push_back(pool_status(pool));
   return result;

@@ -40,6 +40,11 @@ base::Status write_pid(int fd) {
 
 }  // namespace
 
+InstanceLock InstanceLock::inherit(const std::string& runtime_directory, const std::string& name,
+                                   base::UniqueFd file) {
+  return {runtime_directory + "/" + name + ".lock", std::move(file)};
+}
+
 base::Result<InstanceLock> InstanceLock::acquire(const std::string& runtime_directory,
                                                  const std::string& name) {
   const std::string path = runtime_directory + "/" + name + ".lock";

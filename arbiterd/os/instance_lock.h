@@ -21,6 +21,10 @@ class InstanceLock {
   static base::Result<InstanceLock> acquire(const std::string& runtime_directory,
                                             const std::string& name);
 
+  // Goes on holding the lock that this process took before an upgrade in place.
+  static InstanceLock inherit(const std::string& runtime_directory, const std::string& name,
+                              base::UniqueFd file);
+
   InstanceLock(InstanceLock&&) noexcept = default;
   InstanceLock& operator=(InstanceLock&& other) noexcept;
   InstanceLock(const InstanceLock&) = delete;

@@ -209,6 +209,19 @@ base::Result<Listener> Listener::open(const BindAddress& address, const ListenOp
   return listener;
 }
 
+base::Result<Listener> Listener::adopt(const BindAddress& address, base::UniqueFd socket,
+                                       std::optional<FileIdentity> file) {
+  Listener listener;
+  listener.address_ = address;
+  listener.socket_ = std::move(socket);
+  listener.file_ = file;
+  if (auto status = listener.describe(); !status) {
+    listener.file_.reset();  // not known to be ours
+    return tl::unexpected(status.error());
+  }
+  return listener;
+}
+
 Listener::Listener(Listener&& other) noexcept
     : address_(std::move(other.address_)),
       socket_(std::move(other.socket_)),

@@ -40,6 +40,17 @@ class Listener {
   //   it with: ss -ltnp 'sport = :8000')
   static base::Result<Listener> open(const BindAddress& address, const ListenOptions& options);
 
+  // What a successor of this process needs besides the descriptor to go on with the socket.
+  struct FileIdentity {
+    dev_t device = 0;
+    ino_t inode = 0;
+  };
+
+  // Takes over a socket that an earlier arbiter opened for `address`; `file` if it had created one.
+  // The caller has seen to it that it is that socket.
+  static base::Result<Listener> adopt(const BindAddress& address, base::UniqueFd socket,
+                                      std::optional<FileIdentity> file);
+
   Listener(Listener&& other) noexcept;
   Listener& operator=(Listener&& other) noexcept;
   Listener(const Listener&) = delete;
@@ -47,6 +58,9 @@ class Listener {
   ~Listener();
 
   [[nodiscard]] int descriptor() const { return socket_.get(); }
+
+  // The unix socket's file created for this listener, if any.
+  [[nodiscard]] const std::optional<FileIdentity>& file() const { return file_; }
 
   // As asked for: port 0 stays 0 here. Compare it to keep a listener across a reload.
   [[nodiscard]] const BindAddress& address() const { return address_; }
@@ -59,11 +73,6 @@ class Listener {
   void remove_file();
 
  private:
-  struct FileIdentity {
-    dev_t device = 0;
-    ino_t inode = 0;
-  };
-
   Listener() = default;
   base::Status open_tcp(const ListenOptions& options);
   base::Status open_unix(const ListenOptions& options);

@@ -163,10 +163,11 @@ class Site:
         inherited.update(extra or {})
         return inherited
 
-    def start(self, *arguments, bind="127.0.0.1:0", environment=None, ready=True, **popen):
+    def start(self, *arguments, bind="127.0.0.1:0", environment=None, ready=True,
+              program=BIN / "arbiterd", **popen):
         """Starts arbiterd; with `ready` returns when every worker serves."""
         options = [] if bind is None else ["--bind", bind]
-        arbiter = Arbiter(self, [*options, *arguments], environment, popen)
+        arbiter = Arbiter(self, [program, *options, *arguments], environment, popen)
         self.arbiters.append(arbiter)
         if ready:
             arbiter.wait_ready()
@@ -229,7 +230,7 @@ class Arbiter:
             options = {"cwd": site.app, "stdin": subprocess.DEVNULL, "stdout": output,
                        "stderr": log, "env": site.environment(environment)}
             options.update(popen)
-            self.process = subprocess.Popen([BIN / "arbiterd", *map(str, arguments)], **options)
+            self.process = subprocess.Popen([*map(str, arguments)], **options)
         self.pid = self.process.pid
 
     # ---- what it says ----
@@ -319,6 +320,11 @@ class Arbiter:
             raise AssertionError(f"{error}\n{self.log()}") from None
 
     # ---- what is done to it ----
+
+    def kill(self):
+        """Its death without a word."""
+        self.process.kill()
+        self.process.wait()
 
     def send(self, number):
         os.kill(self.pid, number)

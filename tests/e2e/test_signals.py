@@ -100,14 +100,6 @@ def test_usr1_opens_the_log_files_anew(site):
     assert arbiter.workers() and arbiter.exits() == []
 
 
-def test_usr2_is_refused_with_a_line_in_the_log(site):
-    arbiter = site.start("wsgi_test:application")
-    before = arbiter.workers()
-    arbiter.send(signal.SIGUSR2)
-    arbiter.wait_for_log(r"USR2")
-    assert arbiter.workers() == before and get(arbiter.port).status == 200
-
-
 def test_winch_stops_workers_and_keeps_the_sockets(site):
     arbiter = site.start("-w", "2", "wsgi_test:application")
     port = arbiter.port

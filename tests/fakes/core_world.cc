@@ -27,7 +27,7 @@ constexpr pid_t kFirstPid = 1000;
 }  // namespace
 
 CoreWorld::CoreWorld(std::uint64_t seed, bool keep_log)
-    : random_(seed), supervisor_(seed), now_(std::chrono::hours(1)), keep_log_(keep_log) {
+    : random_(seed), supervisor_(std::make_unique<core::Supervisor>(seed)), now_(std::chrono::hours(1)), keep_log_(keep_log) {
   settings_ = make_settings();
   feed(core::Start{settings_});
 }
@@ -115,7 +115,7 @@ void CoreWorld::terminate() {
 void CoreWorld::check_settled() {
   if (exit_) return;
   check(unanswered_.empty(), "no command waits for ever");
-  for (const core::PoolSnapshot& pool : supervisor_.snapshot().pools) {
+  for (const core::PoolSnapshot& pool : supervisor_->snapshot().pools) {
     check(!pool.dormant && !pool.leaving, "a pool serves");
     const bool exclusive = std::ranges::any_of(settings_, [&pool](const PoolSpec& spec) {
       return spec.name == pool.name && spec.handover == core::Handover::kExclusive;
@@ -134,7 +134,7 @@ void CoreWorld::check_settled() {
 void CoreWorld::run_until(TimePoint end, bool with_misfortune) {
   while (broken_.empty() && !exit_) {
     TimePoint next = end;
-    const auto deadline = supervisor_.next_deadline();
+    const auto deadline = supervisor_->next_deadline();
     if (deadline) next = std::min(next, *deadline);
     if (!scheduled_.empty()) next = std::min(next, scheduled_.begin()->first);
     const TimePoint mischief = now_ + between(1, 700);
@@ -155,6 +155,10 @@ void CoreWorld::run_until(TimePoint end, bool with_misfortune) {
 void CoreWorld::misfortune() {
   if (chance(35)) {
     command();
+    return;
+  }
+  if (phase_ != core::Phase::kStarting && phase_ != core::Phase::kStopping && chance(3)) {
+    succeed(false);
     return;
   }
   const auto id = some_worker();
@@ -215,6 +219,8 @@ void CoreWorld::command() {
     command = core::StopWorkerCommand{worker.value_or(WorkerId{999999}), chance(40)};
   } else if (kind < 90) {
     command = core::DormantCommand{};
+  } else if (kind < 95) {
+    command = core::UpgradeCommand{};
   }
   feed(core::CommandReceived{id, std::move(command)});
 }
@@ -230,6 +236,59 @@ void CoreWorld::feed(core::Event event) {
   }
   feeding_ = false;
   check_deadlines();
+  if (std::exchange(exec_ordered_, false)) {
+    if (chance(30)) {
+      feed(core::UpgradeFailed{"out of memory"});
+    } else {
+      succeed(true);
+    }
+  }
+}
+
+// Another arbiter goes on: in the same process, or after the death of this one.
+void CoreWorld::succeed(bool upgraded) {
+  core::Resume resume;
+  resume.inheritance = supervisor_->inheritance();
+  if (chance(30)) settings_ = make_settings();
+  resume.pools = settings_;
+  resume.kind = upgraded ? core::RecordKind::kUpgradeSucceeded : core::RecordKind::kAdopted;
+  resume.reload = upgraded || chance(50);
+  supervisor_ = std::make_unique<core::Supervisor>(pick(1000));
+  phase_ = core::Phase::kStarting;
+  unanswered_.clear();
+  load_outstanding_ = false;
+  std::erase_if(scheduled_, [](const auto& one) {
+    return std::holds_alternative<core::SettingsLoaded>(one.second) ||
+           std::holds_alternative<core::SettingsFailed>(one.second) ||
+           std::holds_alternative<core::UpgradeChecked>(one.second);
+  });
+  committed_.clear();
+  promised_.clear();
+  for (const core::InheritedPool& pool : resume.inheritance.pools) {
+    for (const auto& [generation, spec] : generations_[pool.name]) {
+      if (generation != pool.generation) over_[pool.name].insert(generation);
+    }
+    for (const core::InheritedWorker& worker : pool.workers) inherit(worker);
+  }
+  feed(std::move(resume));
+}
+
+// What is promised about a worker that is there already: every deadline begins anew.
+void CoreWorld::inherit(const core::InheritedWorker& left) {
+  Process& process = processes_.at(left.id);
+  const auto spec = std::ranges::find(settings_, process.pool, &PoolSpec::name);
+  process.spec = spec != settings_.end() ? *spec : PoolSpec{};
+  process.ordered_at = now_;
+  process.beat = now_;
+  process.kill_ordered = false;
+  process.killed_by.reset();
+  process.told =
+      left.state == core::WorkerState::kDraining || left.state == core::WorkerState::kStopping;
+  if (!process.told) return;
+  process.killed_by = now_ + seconds(1);
+  if (left.state == core::WorkerState::kDraining) {
+    *process.killed_by += process.spec.graceful_timeout;
+  }
 }
 
 void CoreWorld::handle(const core::Event& event) {
@@ -265,12 +324,12 @@ void CoreWorld::handle(const core::Event& event) {
     note(fmt::format("{:.3f} event {}\n", time.count(), event.index()));
   }
   drained_.clear();
-  for (const core::Action& action : supervisor_.on_event(event, now_)) {
+  for (const core::Action& action : supervisor_->on_event(event, now_)) {
     if (keep_log_) note(scenarios::print(action));
     check(!exit_ || std::holds_alternative<core::Reply>(action), "nothing follows the exit");
     std::visit([this](const auto& one) { execute(one); }, action);
   }
-  const auto deadline = supervisor_.next_deadline();
+  const auto deadline = supervisor_->next_deadline();
   check(!deadline || *deadline > now_, "the next deadline is in the future");
   check_able_to_serve(drained_);
   note_promises();
@@ -416,6 +475,12 @@ void CoreWorld::execute(const core::Accepted& action) {
 
 void CoreWorld::execute(const core::ReopenLogs&) {}
 
+void CoreWorld::execute(const core::CheckUpgrade&) {
+  schedule(between(1, 300), core::UpgradeChecked{good_times_ || chance(70), "2.0"});
+}
+
+void CoreWorld::execute(const core::ExecUpgrade&) { exec_ordered_ = true; }
+
 void CoreWorld::execute(const core::SetPhase& action) {
   check(phase_ != core::Phase::kStopping, "stopping is final");
   check(phase_ != action.phase, "a phase is told when it changes");
@@ -451,7 +516,7 @@ void CoreWorld::check_deadlines() {
 // How many are to be able to serve: the target, but not more than it was before the generation that
 // is on trial, which may bring a larger one.
 void CoreWorld::note_promises() {
-  for (const core::PoolSnapshot& pool : supervisor_.snapshot().pools) {
+  for (const core::PoolSnapshot& pool : supervisor_->snapshot().pools) {
     const bool on_trial = std::ranges::any_of(generations_[pool.name], [&](const auto& generation) {
       return generation.first > committed_[pool.name] &&
              !over_[pool.name].contains(generation.first);
@@ -464,7 +529,7 @@ void CoreWorld::note_promises() {
 // Nobody is retired for a reload, for recycling or by a restart unless as many as wanted are ready.
 void CoreWorld::check_able_to_serve(const std::vector<core::DrainWorker>& drained) {
   if (drained.empty()) return;
-  const core::Snapshot snapshot = supervisor_.snapshot();
+  const core::Snapshot snapshot = supervisor_->snapshot();
   for (const core::DrainWorker& drain : drained) {
     if (drain.cause == Cause::kShutdown || drain.cause == Cause::kScaledDown) continue;
     const Process& process = processes_.at(drain.worker);

@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <map>
+#include <memory>
 #include <random>
 #include <set>
 #include <string>
@@ -66,6 +67,8 @@ class CoreWorld {
   void handle(const core::Event& event);
   void misfortune();
   void command();
+  void succeed(bool upgraded);
+  void inherit(const core::InheritedWorker& left);
   [[nodiscard]] std::vector<core::PoolSpec> make_settings();
   [[nodiscard]] core::PoolSpec make_spec(const std::string& name);
   [[nodiscard]] std::optional<core::WorkerId> some_worker();
@@ -84,6 +87,8 @@ class CoreWorld {
   void execute(const core::Progress& action);
   void execute(const core::Accepted& action);
   void execute(const core::ReopenLogs& action);
+  void execute(const core::CheckUpgrade& action);
+  void execute(const core::ExecUpgrade& action);
   void execute(const core::SetPhase& action);
   void execute(const core::ExitArbiter& action);
 
@@ -94,11 +99,12 @@ class CoreWorld {
   void note(const std::string& line);
 
   std::mt19937_64 random_;
-  core::Supervisor supervisor_;
+  std::unique_ptr<core::Supervisor> supervisor_;
   core::TimePoint now_;
   std::multimap<core::TimePoint, core::Event> scheduled_;
   std::deque<core::Event> pending_;
   bool feeding_ = false;
+  bool exec_ordered_ = false;
   bool good_times_ = false;  // code boots, nothing hangs
 
   std::vector<core::PoolSpec> settings_;  // loaded last

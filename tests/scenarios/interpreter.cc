@@ -10,6 +10,7 @@
 #include <deque>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <set>
 #include <sstream>
 #include <stdexcept>
@@ -160,7 +161,7 @@ void set(PoolSpec& spec, const std::string& word) {
 
 class Interpreter {
  public:
-  Interpreter() : supervisor_(1) {}
+  Interpreter() : supervisor_(std::make_unique<core::Supervisor>(1)) {}
 
   // Runs one command; returns what came of it.
   std::string run(const std::string& line) {
@@ -183,13 +184,13 @@ class Interpreter {
 
   void feed(const core::Event& event) {
     std::vector<WorkerId> to_inspect;
-    for (const core::Action& action : supervisor_.on_event(event, now_)) {
+    for (const core::Action& action : supervisor_->on_event(event, now_)) {
       output_ += print(action);
       if (const auto* inspect = std::get_if<core::InspectWorker>(&action)) {
         to_inspect.push_back(inspect->worker);
       }
     }
-    if (const auto deadline = supervisor_.next_deadline(); deadline && *deadline <= now_) {
+    if (const auto deadline = supervisor_->next_deadline(); deadline && *deadline <= now_) {
       output_ += "error: the next deadline is not in the future\n";
     }
     for (const WorkerId worker : to_inspect) {
@@ -328,6 +329,26 @@ class Interpreter {
   void winch(Words& words) { command(take_command_id(words), core::DormantCommand{}); }
   void reopen_logs(Words& words) { command(take_command_id(words), core::ReopenLogsCommand{}); }
 
+  void upgrade(Words& words) { command(take_command_id(words), core::UpgradeCommand{}); }
+  void upgrade_checked(Words& words) {
+    const bool possible = take_first(words) == "ok";
+    feed(core::UpgradeChecked{possible, rest_of(words)});
+  }
+  void upgrade_failed(Words& words) { feed(core::UpgradeFailed{rest_of(words)}); }
+  // "upgraded" or "adopted", then "reload": another arbiter takes over what this one leaves.
+  void succeed(Words& words) {
+    fresh_settings_ = false;
+    core::Resume resume;
+    resume.pools = settings_;
+    resume.inheritance = supervisor_->inheritance();
+    resume.kind = take_first(words) == "upgraded" ? core::RecordKind::kUpgradeSucceeded
+                                                  : core::RecordKind::kAdopted;
+    resume.text = "another arbiter goes on";
+    resume.reload = !words.empty() && words.front() == "reload";
+    supervisor_ = std::make_unique<core::Supervisor>(1);
+    feed(resume);
+  }
+
   void healthy(Words& words) {
     if (!words.empty() && words.front() == "all") {
       all_healthy_ = true;
@@ -340,8 +361,8 @@ class Interpreter {
     const std::string earlier = std::exchange(output_, {});
     std::string all = earlier;
     int turns = 0;
-    for (auto due = supervisor_.next_deadline(); due && *due <= until;
-         due = supervisor_.next_deadline()) {
+    for (auto due = supervisor_->next_deadline(); due && *due <= until;
+         due = supervisor_->next_deadline()) {
       if (++turns > kMostTurns) throw std::runtime_error("deadlines without end");
       now_ = std::max(now_, *due);
       output_.clear();
@@ -355,14 +376,14 @@ class Interpreter {
     output_ = all;
   }
   void deadline(Words&) {
-    const auto next = supervisor_.next_deadline();
+    const auto next = supervisor_->next_deadline();
     output_ += next ? "in " + core::to_text(*next - now_) + "\n" : "none\n";
   }
-  void status(Words&) { output_ += print(supervisor_.snapshot(), now_); }
+  void status(Words&) { output_ += print(supervisor_->snapshot(), now_); }
 
   static constexpr TimePoint kBegin{std::chrono::hours(1)};
 
-  core::Supervisor supervisor_;
+  std::unique_ptr<core::Supervisor> supervisor_;
   TimePoint now_ = kBegin;
   std::vector<PoolSpec> settings_;
   bool fresh_settings_ = false;  // pools were named since the settings were last handed over
@@ -394,6 +415,10 @@ const std::map<std::string, Interpreter::Command> Interpreter::kCommands = {
     {"shutdown", &Interpreter::shutdown},
     {"winch", &Interpreter::winch},
     {"reopen-logs", &Interpreter::reopen_logs},
+    {"upgrade", &Interpreter::upgrade},
+    {"upgrade-checked", &Interpreter::upgrade_checked},
+    {"upgrade-failed", &Interpreter::upgrade_failed},
+    {"succeed", &Interpreter::succeed},
     {"healthy", &Interpreter::healthy},
     {"advance", &Interpreter::advance},
     {"deadline", &Interpreter::deadline},

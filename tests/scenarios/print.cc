@@ -92,6 +92,8 @@ std::string line(const Accepted& a) {
   return fmt::format("accepted #{} {} -> {}", a.id.value, a.before, a.after);
 }
 std::string line(const ReopenLogs&) { return "reopen logs"; }
+std::string line(const CheckUpgrade&) { return "check upgrade"; }
+std::string line(const ExecUpgrade&) { return "exec upgrade"; }
 std::string line(const SetPhase& a) { return fmt::format("phase {}", core::name_of(a.phase)); }
 std::string line(const ExitArbiter& a) {
   if (a.status == 0 && a.text.empty()) return "exit 0";

@@ -30,6 +30,9 @@ using base::TimePoint;
 // Far more than a worker ever has to say at once; a peer that takes nothing must not fill memory.
 constexpr std::size_t kMaxQueuedMessages = 64;
 
+// Between two attempts to find a new arbiterd.
+constexpr base::Milliseconds kOfferInterval{50};
+
 // How long send() waits for a full channel where there is no thread yet to keep a queue.
 constexpr int kSendWaitMilliseconds = 1000;
 
@@ -102,7 +105,8 @@ base::Result<base::WorkerConfig> Link::receive_configuration() {
 }
 
 base::Status Link::start(Callbacks callbacks, Milliseconds graceful_timeout,
-                         Milliseconds orphan_timeout) {
+                         Milliseconds orphan_timeout, Estate estate) {
+  estate_ = std::move(estate);
   callbacks_ = std::move(callbacks);
   graceful_timeout_ = graceful_timeout;
   orphan_timeout_ = orphan_timeout;
@@ -121,6 +125,8 @@ base::Status Link::start(Callbacks callbacks, Milliseconds graceful_timeout,
 
 base::Status Link::send(base::Message message) {
   std::unique_lock lock(mutex_);
+  if (std::holds_alternative<base::Ready>(message)) ready_ = true;
+  if (const auto* retiring = std::get_if<base::Retiring>(&message)) retiring_ = retiring->cause;
   if (!channel_) return base::fail("arbiterd has gone", EPIPE);
   if (queue_.empty()) {
     auto status = channel_.send(message);
@@ -182,12 +188,13 @@ void Link::run() {
     if ((entries[1].revents & POLLOUT) != 0) flush_queue();
     if ((entries[1].revents & (POLLIN | POLLHUP | POLLERR)) != 0) receive_messages();
     check_deadlines(now());
+    seek_adoption(now());
   }
 }
 
 int Link::poll_timeout(TimePoint time) const {
   const std::lock_guard lock(mutex_);
-  const auto deadline = earliest(orphan_deadline_, exit_deadline_);
+  const auto deadline = earliest(earliest(orphan_deadline_, exit_deadline_), next_offer_);
   if (!deadline) return -1;
   if (*deadline <= time) return 0;
   const auto left = std::chrono::ceil<Milliseconds>(*deadline - time).count();
@@ -204,7 +211,9 @@ void Link::receive_messages() {
     }
     return;
   }
-  if (*message) obey(**message);
+  if (!*message) return;
+  if (std::exchange(offered_, false)) note_adoption();
+  obey(**message);
 }
 
 void Link::obey(const base::Message& message) {
@@ -274,11 +283,13 @@ void Link::flush_queue() {
 void Link::lose_channel() {
   {
     const std::lock_guard lock(mutex_);
-    if (orphaned_) return;
-    orphaned_ = true;
     channel_ = base::Channel();
     queue_.clear();
     if (exit_deadline_) return;  // ending anyway
+    next_offer_ = estate_.socket.empty() ? std::nullopt : std::optional(now() + kOfferInterval);
+    // An offer that wasn't taken leaves the deadline as it is.
+    offered_ = false;
+    if (std::exchange(orphaned_, true)) return;
   }
   if (orphan_timeout_.count() == 0) {
     base::log_warning("arbiterd has gone; serving on");
@@ -289,9 +300,30 @@ void Link::lose_channel() {
                     static_cast<double>(orphan_timeout_.count()) / 1000);
 }
 
+void Link::seek_adoption(TimePoint time) {
+  if (!next_offer_ || time < *next_offer_) return;
+  next_offer_ = time + kOfferInterval;
+  const std::lock_guard lock(mutex_);
+  auto channel = offer(estate_, ready_, retiring_);
+  if (!channel) return;
+  channel_ = std::move(*channel);
+  offered_ = true;
+  next_offer_.reset();
+}
+
+void Link::note_adoption() {
+  {
+    const std::lock_guard lock(mutex_);
+    orphaned_ = false;
+  }
+  orphan_deadline_.reset();
+  base::log_info("Adopted by a new arbiterd");
+}
+
 void Link::check_deadlines(TimePoint time) {
   if (orphan_deadline_ && *orphan_deadline_ <= time) {
     orphan_deadline_.reset();
+    next_offer_.reset();
     base::log_warning("No arbiterd has come to adopt this worker; finishing");
     callbacks_.drain(graceful_timeout_, true);
   }

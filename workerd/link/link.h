@@ -14,7 +14,9 @@
 //   Ping                         Pong
 //   SIGABRT                      callbacks.abort(), then the process dies of SIGABRT
 //   anything else                Unsupported
-//   the channel ends             the worker serves on as an orphan; drain() after orphan_timeout
+//   the channel ends             the worker serves on as an orphan and offers itself to whichever
+//                                arbiterd of the instance comes next (adoption.h); drain() if none
+//                                has within orphan_timeout
 #pragma once
 
 #include <deque>
@@ -30,6 +32,7 @@
 #include "base/message.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "workerd/link/adoption.h"
 
 namespace corn::link {
 
@@ -58,9 +61,10 @@ class Link {
   base::Result<base::WorkerConfig> receive_configuration();
 
   // Starts the thread. `graceful_timeout` is what SIGTERM and being orphaned give to requests in
-  // flight; an `orphan_timeout` of zero means to serve on for ever.
+  // flight; an `orphan_timeout` of zero means to serve on for ever. `estate` is what another
+  // arbiterd is offered.
   base::Status start(Callbacks callbacks, base::Milliseconds graceful_timeout,
-                     base::Milliseconds orphan_timeout);
+                     base::Milliseconds orphan_timeout, Estate estate = {});
 
   // Stops the thread, having sent what waits to be sent if arbiterd takes it within a second. No
   // callback runs afterwards; the handlers of signals stay, and what comes is not obeyed. Not from
@@ -88,6 +92,8 @@ class Link {
   void obey_signals();
   void flush_queue();
   void lose_channel();
+  void seek_adoption(base::TimePoint now);
+  void note_adoption();
   void check_deadlines(base::TimePoint now);
   [[nodiscard]] int poll_timeout(base::TimePoint now) const;
 
@@ -96,9 +102,12 @@ class Link {
   Callbacks callbacks_;
   base::Milliseconds graceful_timeout_{0};
   base::Milliseconds orphan_timeout_{0};
+  Estate estate_;
 
   // Link thread only, once it runs.
   std::optional<base::TimePoint> orphan_deadline_;
+  std::optional<base::TimePoint> next_offer_;  // while there is somebody to be found
+  bool offered_ = false;                       // nothing was heard on this channel yet
   bool quitting_ = false;
 
   // Guarded by mutex_.
@@ -109,6 +118,8 @@ class Link {
   int exit_status_ = 0;
   bool running_ = false;
   bool orphaned_ = false;
+  bool ready_ = false;    // Ready was sent, or would have been
+  std::string retiring_;  // the cause, once Retiring was sent or would have been
   bool stop_ = false;
 
   std::thread thread_;

@@ -319,20 +319,32 @@ TEST_F(CommandsTest, CheckedFileMustBeNamedAbsolutely) {
   }
 }
 
-TEST_F(CommandsTest, WhatIsNotThereYetSaysSo) {
-  grpc::ClientContext upgrade;
-  limit(upgrade);
-  api::UpgradeResponse upgraded;
-  const grpc::Status status = arbiter_->Upgrade(&upgrade, {}, &upgraded);
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_NE(status.error_message().find("upgrade in place is not in this version"),
-            std::string::npos);
-  EXPECT_EQ(reason(upgrade), "NOT_YET");
+TEST_F(CommandsTest, UpgradeTellsBothVersionsOrWhyNot) {
+  reply_with({ReplyCode::kDone, "9.9.9", 0, 0});
+  grpc::ClientContext context;
+  limit(context);
+  api::UpgradeResponse response;
+  ASSERT_TRUE(arbiter_->Upgrade(&context, {}, &response).ok());
+  EXPECT_EQ(response.version_before(), CORN_VERSION);
+  EXPECT_EQ(response.version_after(), "9.9.9");
+  EXPECT_TRUE(std::holds_alternative<core::UpgradeCommand>(command(0)));
 
+  reply_with({ReplyCode::kFailedPrecondition, "the new program can't go on", 0, 0});
+  grpc::ClientContext refused;
+  limit(refused);
+  const grpc::Status status = arbiter_->Upgrade(&refused, {}, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(status.error_message(), "the new program can't go on");
+}
+
+TEST_F(CommandsTest, WhatIsNotThereYetSaysSo) {
   grpc::ClientContext dump;
   limit(dump);
   api::DumpWorkerResponse dumped;
-  EXPECT_EQ(arbiter_->DumpWorker(&dump, {}, &dumped).error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  const grpc::Status status = arbiter_->DumpWorker(&dump, {}, &dumped);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_NE(status.error_message().find("is not in this version"), std::string::npos);
+  EXPECT_EQ(reason(dump), "NOT_YET");
 
   grpc::ClientContext tail;
   limit(tail);

@@ -337,7 +337,7 @@ TEST_F(OutputTest, TimeLimitIsStatus4) {
 
 TEST_F(OutputTest, WhatComesLaterIsRefusedInASentence) {
   for (const std::vector<std::string>& arguments :
-       {std::vector<std::string>{"upgrade"}, {"dump", "101"}, {"top"}, {"logs", "-f", "web"}}) {
+       {std::vector<std::string>{"dump", "101"}, {"top"}, {"logs", "-f", "web"}}) {
     const Ended run = cornctl(arguments);
     EXPECT_EQ(run.status, 1) << arguments[0];
     EXPECT_NE(run.err.find("not in this version of Corn"), std::string::npos) << run.err;

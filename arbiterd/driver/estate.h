@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a new arbiter takes over from the one before it: its own program's predecessor in the same
+// process (upgrade in place), or an arbiter that died and left its workers behind (adoption).
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "arbiterd/driver/instance_state.h"
+#include "arbiterd/driver/pool_runtime.h"
+#include "base/channel.h"
+#include "base/result.h"
+#include "base/scoreboard.h"
+#include "base/unique_fd.h"
+
+namespace corn::driver {
+
+struct InheritedProcess {
+  base::Channel channel;           // empty: the worker hasn't been heard of yet
+  base::ScoreboardMap scoreboard;  // empty likewise
+  base::UniqueFd pidfd;            // empty: it has ended
+  bool ready = false;              // what it says of itself, where it has been heard
+  std::string retiring;
+};
+
+struct Estate {
+  InstanceState state;
+  bool upgraded = false;  // otherwise adopted
+  std::map<core::WorkerId, InheritedProcess> workers;
+  // Each pool's listeners and totals, under its committed generation.
+  std::map<std::string, PoolRuntime> pools;
+  base::UniqueFd lock;  // the instance's, held through an upgrade
+};
+
+// The environment variable that names the descriptor of a sealed state: for the program that goes
+// on with it, and for one that is only to check whether it could.
+inline constexpr const char* kUpgradeVariable = "CORN_UPGRADE_FD";
+inline constexpr const char* kCheckUpgradeVariable = "CORN_CHECK_UPGRADE_FD";
+
+// The descriptor that `variable` names, and forgets the variable. nullopt: it isn't set.
+std::optional<base::UniqueFd> take_state_descriptor(const char* variable);
+
+// Reads a sealed state without touching the descriptors that it names.
+base::Result<InstanceState> read_sealed_state(const base::UniqueFd& descriptor);
+
+// Takes over everything that the program before this one has left open in this process.
+base::Result<Estate> take_over(const base::UniqueFd& descriptor);
+
+// Finds out whether an arbiter of this instance has died and left workers, from its state file, and
+// if so has them offer themselves, for up to two seconds. nullopt: there is nobody. The caller holds
+// the instance's lock.
+base::Result<std::optional<Estate>> adopt(const std::string& state_file,
+                                          const std::string& adoption_socket);
+
+}  // namespace corn::driver

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// The arbiter's part in passing an instance on: what it leaves, and how it takes over.
+#include <fmt/core.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "arbiterd/driver/arbiter.h"
+#include "arbiterd/driver/state_file.h"
+#include "base/log.h"
+
+namespace corn::driver {
+namespace {
+
+// The state file is for what an operator wants to know after a crash, not an archive.
+constexpr std::size_t kStateFileEvents = 256;
+constexpr std::size_t kStateFileText = 2048;
+// How far the state file may be behind in what doesn't concern which workers there are.
+constexpr base::Duration kStateDelay = std::chrono::milliseconds(100);
+
+ListenerRecord record_of(const os::Listener& listener, bool with_descriptor) {
+  ListenerRecord record;
+  record.bind = listener.address().text();
+  struct stat status {};
+  if (::fstat(listener.descriptor(), &status) == 0) record.inode = status.st_ino;
+  record.file = listener.file();
+  if (with_descriptor) record.descriptor = listener.descriptor();
+  return record;
+}
+
+bool changes_workers(core::RecordKind kind) {
+  using core::RecordKind;
+  return kind == RecordKind::kWorkerSpawned || kind == RecordKind::kWorkerExited ||
+         kind == RecordKind::kReloadSucceeded || kind == RecordKind::kScaled;
+}
+
+}  // namespace
+
+void Arbiter::on_upgrade(std::function<void()> before, std::function<void()> after_failure) {
+  before_upgrade_ = std::move(before);
+  after_failed_upgrade_ = std::move(after_failure);
+}
+
+InstanceState Arbiter::instance_state(bool for_upgrade) const {
+  InstanceState state;
+  state.version = CORN_VERSION;
+  state.machine = boot_id();
+  state.pid = ::getpid();
+  state.started_at = started_at_;
+  state.started = started_;
+  state.upgrades = upgrades_;
+  state.last_sequence = history_.latest();
+  state.history = for_upgrade ? history_.tail(History::kMaxEvents, History::kMaxTextBytes)
+                              : history_.tail(kStateFileEvents, kStateFileText);
+  state.inheritance = supervisor_.inheritance();
+  for (const auto& [id, worker] : workers_) {
+    WorkerRecord& record = state.workers[id];
+    record.start_time = worker.start_time;
+    if (!for_upgrade) continue;
+    record.channel = worker.channel.descriptor();
+    record.scoreboard = worker.scoreboard.descriptor();
+    record.pidfd = children_->pidfd(worker.pid);
+  }
+  for (const auto& [name, pool] : pools_) {
+    PoolRecord& record = state.pools[name];
+    record.totals = pool.totals;
+    std::vector<ListenerPtr> listeners;
+    for (const auto& [number, generation] : pool.generations) {
+      record.settings = fingerprint(generation.settings);
+      for (const ListenerPtr& listener : generation.listeners) {
+        if (std::ranges::count(listeners, listener)) continue;
+        listeners.push_back(listener);
+        record.listeners.push_back(record_of(*listener, for_upgrade));
+      }
+    }
+  }
+  if (for_upgrade) {
+    state.lock = lock_;
+    state.descriptor_limit = launch_.descriptor_limit.rlim_cur;
+  }
+  return state;
+}
+
+void Arbiter::resume() {
+  const InstanceState& state = estate_->state;
+  upgrades_ = state.upgrades + (estate_->upgraded ? 1 : 0);
+  taken_over_ = loop_->now();
+  if (estate_->upgraded) started_ = std::min(state.started, taken_over_);
+  history_.restore(std::move(estate_->state.history), state.last_sequence);
+  pools_ = std::move(estate_->pools);
+
+  core::Resume resume;
+  resume.inheritance = state.inheritance;
+  std::size_t found = 0;
+  std::vector<core::WorkerId> ended;
+  for (const core::InheritedPool& pool : state.inheritance.pools) {
+    for (const core::InheritedWorker& worker : pool.workers) {
+      take_over(worker, pool.name);
+      if (workers_.contains(worker.id)) {
+        ++found;
+      } else {
+        ended.push_back(worker.id);
+      }
+    }
+  }
+  bool changed = false;
+  for (const config::PoolSettings& pool : loaded_.settings.pools) {
+    resume.pools.push_back(pool.spec);
+    const auto before = state.pools.find(pool.spec.name);
+    changed = changed || before == state.pools.end() ||
+              before->second.settings != fingerprint(pool);
+  }
+  if (estate_->upgraded) {
+    resume.kind = core::RecordKind::kUpgradeSucceeded;
+    resume.text = fmt::format("version {} has taken over from {}, with {} workers", CORN_VERSION,
+                              state.version, found);
+    resume.reload = true;
+  } else {
+    changed = changed || state.inheritance.pools.size() != loaded_.settings.pools.size();
+    resume.kind = core::RecordKind::kAdopted;
+    resume.text = fmt::format("adopted {} workers of arbiter {}, which has died{}", found,
+                              state.pid, changed ? "; settings have changed since" : "");
+    resume.reload = changed;
+  }
+  if (!estate_->upgraded) log_start();
+  feed(std::move(resume));
+  // Those that ended while nobody looked.
+  for (const core::WorkerId id : ended) {
+    core::ExitStatus unknown;
+    unknown.known = false;
+    feed(core::WorkerExited{id, unknown, false});
+  }
+  const auto workers = std::move(estate_->workers);
+  estate_.reset();
+  for (const auto& [id, process] : workers) {
+    if (process.ready) feed(core::WorkerReady{id});
+    if (const auto cause = core::cause_from_name(process.retiring)) {
+      feed(core::WorkerRetiring{id, *cause});
+    }
+  }
+  await_late_workers();
+}
+
+void Arbiter::take_over(const core::InheritedWorker& left, const std::string& pool) {
+  InheritedProcess& process = estate_->workers[left.id];
+  if (!process.pidfd) return;
+  WorkerProcess worker;
+  worker.id = left.id;
+  worker.pool = pool;
+  worker.generation = left.generation;
+  worker.pid = left.pid;
+  worker.start_time = estate_->state.workers[left.id].start_time;
+  worker.channel = std::move(process.channel);
+  worker.scoreboard = std::move(process.scoreboard);
+  if (worker.scoreboard) worker.threads = worker.scoreboard.slot_count();
+  const auto settings = loaded_.pools.find(pool);
+  worker.measure_memory =
+      settings != loaded_.pools.end() && settings->second.settings.spec.max_memory > 0;
+  // Before it is watched: its end may be there already, and is told on a later turn.
+  if (auto watched = watch(worker, std::move(process.pidfd)); !watched) {
+    base::log_error("cannot watch worker {}: {}", worker.pid, watched.error().message);
+    return;
+  }
+  workers_.emplace(left.id, std::move(worker));
+}
+
+void Arbiter::await_late_workers() {
+  const auto is_late = [this](core::WorkerId id, pid_t pid) {
+    const auto found = workers_.find(id);
+    return found != workers_.end() && found->second.pid == pid && !found->second.channel;
+  };
+  const bool missing = std::ranges::any_of(
+      workers_, [&](const auto& entry) { return is_late(entry.first, entry.second.pid); });
+  if (!missing) return;
+  auto socket = AdoptionSocket::listen(
+      *loop_, launch_.adoption_socket, is_late,
+      [this](OfferedWorker offered) { on_late_worker(std::move(offered)); });
+  if (!socket) {
+    base::log_warning("{}; workers that come late are not adopted", socket.error().message);
+    return;
+  }
+  late_ = std::move(*socket);
+}
+
+void Arbiter::on_late_worker(OfferedWorker offered) {
+  WorkerProcess& worker = workers_.at(offered.id);
+  worker.channel = std::move(offered.channel);
+  worker.scoreboard = std::move(offered.scoreboard);
+  worker.threads = worker.scoreboard.slot_count();
+  const core::WorkerId id = offered.id;
+  std::ignore = loop_->watch(worker.channel.descriptor(), EPOLLIN,
+                             [this, id](std::uint32_t) { on_channel(id); });
+  base::log_info("Adopted worker {}, late", worker.pid);
+  if (offered.ready) feed(core::WorkerReady{id});
+  if (const auto cause = core::cause_from_name(offered.retiring)) {
+    feed(core::WorkerRetiring{id, *cause});
+  }
+}
+
+void Arbiter::replace_program() {
+  base::log_info("Upgrading in place");
+  if (before_upgrade_) before_upgrade_();
+  const base::Error error = exec_upgrade(started_as_, instance_state(true));
+  if (after_failed_upgrade_) after_failed_upgrade_();
+  feed(core::UpgradeFailed{error.message});
+}
+
+void Arbiter::note_change(const core::Record& record) {
+  state_changed_ = true;
+  if (changes_workers(record.kind)) {
+    if (state_timer_) timers_.cancel(*std::exchange(state_timer_, {}));
+  } else if (!state_timer_) {
+    state_timer_ = timers_.at(loop_->now() + kStateDelay, [this] {
+      state_timer_.reset();
+      if (state_changed_) write_state();
+    });
+  }
+}
+
+void Arbiter::write_state() {
+  state_changed_ = false;
+  if (exit_status_ || phase_ == core::Phase::kStopping) return;
+  if (auto written = write_state_file(state_file_, to_text(instance_state(false))); !written) {
+    base::log_warning("{}; after a crash workers would not be adopted", written.error().message);
+  }
+}
+
+}  // namespace corn::driver

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Upgrade in place: the arbiter's program is replaced while its pid, workers, sockets and history stay,
+and clients notice nothing."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+
+import pytest
+
+from harness import BIN, ECHO_QUERY, get, wait_until
+from load import Load
+
+UPGRADES = int(os.environ.get("CORN_UPGRADES", "5"))
+
+
+def upgrades(arbiter):
+    status = arbiter.try_status()
+    return int(status["arbiter"]["upgrades"]) if status else -1
+
+
+def listening_inode(port):
+    """The inode of the socket that listens there, as /proc/net/tcp tells."""
+    for line in pathlib.Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "0A" and int(fields[1].split(":")[1], 16) == port:
+            return fields[9]
+    return None
+
+
+@pytest.fixture
+def installed(site):
+    """A directory with programs that a test may replace, as a package upgrade does."""
+    directory = site.root / "bin"
+    directory.mkdir()
+    shutil.copy(BIN / "arbiterd", directory / "arbiterd")
+    shutil.copy(BIN / "workerd", directory / "workerd")
+    return directory / "arbiterd"
+
+
+def test_upgrades_under_load_lose_nothing(site):
+    site.write("echo.py", ECHO_QUERY)
+    arbiter = site.start("-w", "2", "echo:application")
+    port, inode = arbiter.port, listening_inode(arbiter.port)
+    with Load(port) as load:
+        for number in range(1, UPGRADES + 1):
+            arbiter.send(signal.SIGUSR2)
+            wait_until(lambda wanted=number: upgrades(arbiter) >= wanted, f"upgrade {number}")
+            arbiter.wait_ready(2)
+            load.wait_for(100)
+    load.assert_nothing_lost()
+    assert load.longest_gap < 5
+    status = arbiter.status()["arbiter"]
+    assert (status["pid"], status["upgrades"]) == (arbiter.pid, str(UPGRADES))
+    assert listening_inode(port) == inode
+    assert {event["cause"] for event in arbiter.exits()} == {"reloaded"}
+    assert arbiter.stop() == 0
+    site.assert_nothing_left()
+
+
+def test_what_an_operator_knows_survives_an_upgrade(site):
+    arbiter = site.start("-w", "2", "--pid", site.root / "pid", "wsgi_test:application")
+    arbiter.cornctl("scale", "3")
+    for _ in range(5):
+        assert get(arbiter.port).body == b"Hello World"
+    before = arbiter.status()
+    history = arbiter.events()
+    result = arbiter.cornctl("upgrade")
+    assert result.returncode == 0, result
+    version, _, after_version = result.stdout.strip().partition(" -> ")
+    assert version == after_version == before["arbiter"]["version"]
+    after = arbiter.wait_ready(3)
+    for name in ("pid", "instance", "startedAt"):
+        assert after["arbiter"][name] == before["arbiter"][name]
+    assert float(after["arbiter"]["uptimeSeconds"]) >= float(before["arbiter"]["uptimeSeconds"])
+    assert after["pools"][0]["generation"] == "2"
+    assert int(after["pools"][0]["requestsTotal"]) >= 5
+    events = arbiter.events()
+    assert events[:len(history)] == history
+    assert [int(event["sequence"]) for event in events] == list(range(1, len(events) + 1))
+    kinds = [event["kind"] for event in events]
+    assert kinds.index("UPGRADE_STARTED") < kinds.index("UPGRADE_SUCCEEDED") < kinds.index(
+        "RELOAD_SUCCEEDED")
+    assert (site.root / "pid").read_text().strip() == str(arbiter.pid)
+
+
+def test_a_program_that_cannot_take_over_changes_nothing(site, installed):
+    site.write("echo.py", ECHO_QUERY)
+    arbiter = site.start("-w", "2", "echo:application", program=installed)
+    workers = arbiter.workers()
+    good = installed.with_suffix(".good")
+    installed.rename(good)
+    with Load(arbiter.port, connections=4) as load:
+        refused = arbiter.cornctl("upgrade")
+        assert refused.returncode == 1 and str(installed) in refused.stderr, refused
+
+        installed.write_text("#!/bin/sh\necho this is not the time >&2\nexit 7\n")
+        installed.chmod(0o755)
+        refused = arbiter.cornctl("upgrade")
+        assert refused.returncode == 1, refused
+        assert "status 7" in refused.stderr and "this is not the time" in refused.stderr
+
+        installed.write_text("not a program at all\n")
+        refused = arbiter.cornctl("upgrade")
+        assert refused.returncode == 1 and "Exec format error" in refused.stderr, refused
+        assert arbiter.workers() == workers
+
+        # As a package manager does: another file under the old name.
+        installed.unlink()
+        shutil.copy(good, installed)
+        accepted = arbiter.cornctl("upgrade")
+        assert accepted.returncode == 0, accepted
+    load.assert_nothing_lost()
+    assert os.readlink(f"/proc/{arbiter.pid}/exe") == str(installed)
+    assert "UPGRADE_FAILED" in {event["kind"] for event in arbiter.events()}
+
+
+def test_settings_that_are_wrong_now_refuse_the_upgrade(site):
+    config = site.write("corn.toml", '[pool.web]\nwsgi_app = "wsgi_test:application"\nworkers = 2\n')
+    arbiter = site.start("-c", config)
+    config.write_text('[pool.web]\nwsgi_app = "wsgi_test:application"\nworkers = "two"\n')
+    refused = arbiter.cornctl("upgrade")
+    assert refused.returncode == 1 and "corn.toml:3" in refused.stderr, refused
+    arbiter.send(signal.SIGUSR2)
+    arbiter.wait_for_log(r"no upgrade, everything stays as it was", 2)
+    assert len(arbiter.workers()) == 2 and upgrades(arbiter) == 0
+
+
+def test_code_that_no_longer_boots_fails_the_upgrade_but_not_the_service(site):
+    site.write("app.py", "from wsgi_test import application\n")
+    arbiter = site.start("-w", "2", "app:application")
+    workers = arbiter.workers()
+    site.write("app.py", "raise RuntimeError('broken on purpose')\n")
+    result = arbiter.cornctl("upgrade")
+    assert result.returncode == 1 and "broken on purpose" in result.stderr, result
+    assert arbiter.workers() == workers and upgrades(arbiter) == 1
+    assert get(arbiter.port).status == 200
+
+
+def test_a_python_configuration_file_and_a_unix_socket_survive_an_upgrade(site):
+    site.write("echo.py", ECHO_QUERY)
+    config = site.write("conf.py", f"bind = 'unix:{site.root}/app.sock'\nworkers = 2\n")
+    arbiter = site.start("-c", config, "echo:application", bind=None)
+    inode = (site.root / "app.sock").stat().st_ino
+    with Load(f"{site.root}/app.sock", connections=4) as load:
+        assert arbiter.cornctl("upgrade").returncode == 0
+        load.wait_for(50)
+    load.assert_nothing_lost()
+    assert (site.root / "app.sock").stat().st_ino == inode
+    assert arbiter.stop() == 0
+    assert not (site.root / "app.sock").exists()
+
+
+def test_signals_that_come_during_an_upgrade_are_obeyed_after_it(site):
+    arbiter = site.start("-w", "1", "wsgi_test:application")
+    for number in (signal.SIGUSR2, signal.SIGTTIN):
+        arbiter.send(number)
+    wait_until(lambda: upgrades(arbiter) == 1, "the upgrade")
+    arbiter.wait_ready(2)
+    arbiter.send(signal.SIGUSR2)
+    assert arbiter.stop() == 0
+    site.assert_nothing_left()
+
+
+def test_watchers_resume_by_sequence_number(site):
+    arbiter = site.start("-w", "1", "wsgi_test:application")
+    last = int(arbiter.events()[-1]["sequence"])
+    assert arbiter.cornctl("upgrade").returncode == 0
+    result = arbiter.cornctl("--json", "events", "--after", last)
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert int(events[0]["sequence"]) == last + 1
+    assert events[0]["kind"] == "UPGRADE_STARTED"
