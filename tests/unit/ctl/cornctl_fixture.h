@@ -55,6 +55,7 @@ class CornctlTest : public ::testing::Test {
   // The program's own runtime directory is the test's alone only if it is named: /run/corn may hold
   // instances of this machine. So tests that name no address say so.
   [[nodiscard]] Ended cornctl(std::vector<std::string> arguments) {
+    door_.run([] {});  // the loop thread may write again what the test has read
     std::array<base::UniqueFd, 4> ends;
     std::array<int, 2> out{};
     std::array<int, 2> err{};
