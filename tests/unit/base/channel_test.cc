@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/channel.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -72,6 +74,40 @@ TEST_F(ChannelTest, MalformedDatagramIsReportedAndTheChannelGoesOn) {
   ASSERT_FALSE(bad);
   EXPECT_EQ(bad.error().os_errno, EBADMSG);
   EXPECT_TRUE(arbiter.receive());
+}
+
+TEST_F(ChannelTest, DescriptorsComeWithTheirMessageAndCloseOnExec) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const UniqueFd reading(ends[0]);
+  UniqueFd writing(ends[1]);
+  ASSERT_TRUE(worker.send(Offer{7, true, "", 1}, {writing.get()}));
+  writing.reset();
+  std::vector<UniqueFd> descriptors;
+  auto message = arbiter.receive(descriptors);
+  ASSERT_TRUE(message && *message);
+  EXPECT_EQ(std::get<Offer>(**message).worker_id, 7U);
+  ASSERT_EQ(descriptors.size(), 1U);
+  EXPECT_EQ(::fcntl(descriptors[0].get(), F_GETFD), FD_CLOEXEC);
+  ASSERT_EQ(::write(descriptors[0].get(), "x", 1), 1);
+  char byte = 0;
+  EXPECT_EQ(::read(reading.get(), &byte, 1), 1);
+}
+
+TEST_F(ChannelTest, DescriptorsThatNobodyAskedForAreClosed) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const UniqueFd reading(ends[0]);
+  UniqueFd writing(ends[1]);
+  ASSERT_TRUE(worker.send(Ping{1}, {writing.get()}));
+  writing.reset();
+  ASSERT_TRUE(arbiter.receive());
+  char byte = 0;
+  EXPECT_EQ(::read(reading.get(), &byte, 1), 0) << "somebody still holds the pipe's other end";
+}
+
+TEST_F(ChannelTest, TooManyDescriptorsAreRefused) {
+  EXPECT_FALSE(worker.send(Ping{1}, std::vector<int>(254, 0)));
 }
 
 }  // namespace

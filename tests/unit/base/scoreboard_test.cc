@@ -66,6 +66,17 @@ TEST(Scoreboard, CannotBeResizedByAWorker) {
   EXPECT_LT(::ftruncate(map->descriptor(), 10), 0);
 }
 
+TEST(Scoreboard, OneThatCouldBeCutShortIsRefused) {
+  auto map = ScoreboardMap::create(1);
+  ASSERT_TRUE(map);
+  constexpr std::size_t kSize = sizeof(Scoreboard) + sizeof(Slot);
+  UniqueFd unsealed(::memfd_create("copy", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  ASSERT_EQ(::ftruncate(unsealed.get(), kSize), 0);
+  ASSERT_EQ(::pwrite(unsealed.get(), &**map, kSize, 0), static_cast<ssize_t>(kSize));
+  ASSERT_TRUE(ScoreboardMap::attach(UniqueFd(::dup(map->descriptor()))));
+  EXPECT_FALSE(ScoreboardMap::attach(std::move(unsealed)));
+}
+
 TEST(Scoreboard, AttachingToSomethingElseFails) {
   UniqueFd fd(::memfd_create("other", MFD_CLOEXEC));
   ASSERT_EQ(::ftruncate(fd.get(), sizeof(Scoreboard) + sizeof(Slot)), 0);

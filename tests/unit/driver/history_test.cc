@@ -103,5 +103,32 @@ TEST_F(HistoryTest, SubscribersPastTheLimitAreRefused) {
   EXPECT_EQ(ended, (std::vector<core::ReplyCode>{core::ReplyCode::kUnavailable}));
 }
 
+TEST_F(HistoryTest, GoesOnFromAnEarlierOne) {
+  append("one");
+  append("two");
+  History successor;
+  successor.restore(history.tail(1, 100), 2);
+  core::Record record;
+  EXPECT_EQ(successor.append(record, WallTime()).sequence, 3U);
+  successor.subscribe(follower(1, false));
+  EXPECT_EQ(received, (std::vector<std::uint64_t>{2, 3}));
+}
+
+TEST_F(HistoryTest, AnEarlierOneThatWasNotKeptWholeLeavesNoGap) {
+  append("one");
+  append("two");
+  History successor;
+  successor.restore(history.tail(10, 100), 5);  // three more were never written down
+  core::Record record;
+  EXPECT_EQ(successor.append(record, WallTime()).sequence, 6U);
+  successor.subscribe(follower(0, false));
+  EXPECT_EQ(received, (std::vector<std::uint64_t>{6}));
+}
+
+TEST_F(HistoryTest, TailCutsLongTexts) {
+  append(std::string(5000, 'x'));
+  EXPECT_LE(history.tail(1, 1000).at(0).record.text.size(), 1000U);
+}
+
 }  // namespace
 }  // namespace corn::driver

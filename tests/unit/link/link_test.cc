@@ -4,13 +4,17 @@
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <condition_variable>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
+#include <filesystem>
 #include <functional>
+#include <thread>
 #include <utility>
 
 #include "base/log.h"
@@ -186,6 +190,95 @@ TEST_F(LinkTest, AQueueHasALimit) {
   base::Status status;
   for (int i = 0; i < 200 && status; ++i) status = link_->send(base::DumpResult{0, text});
   EXPECT_FALSE(status);
+}
+
+// Where a next arbiterd would wait for orphans.
+class AdoptionTest : public LinkTest {
+ protected:
+  void SetUp() override {
+    LinkTest::SetUp();
+    std::string pattern = (std::filesystem::temp_directory_path() / "link-XXXXXX").string();
+    directory_ = ::mkdtemp(pattern.data());
+    path_ = directory_ + "/adopt";
+    ASSERT_EQ(::pipe(pipe_), 0);
+    auto estate = Estate::copy(path_, 42, pipe_[0], {pipe_[1]});
+    ASSERT_TRUE(estate);
+    ASSERT_TRUE(link_->start(calls_.callbacks(), Milliseconds(7000), Milliseconds(60'000),
+                             std::move(*estate)));
+  }
+  void TearDown() override {
+    ::close(pipe_[0]);
+    ::close(pipe_[1]);
+    std::filesystem::remove_all(directory_);
+  }
+
+  void listen() {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path_.data(), path_.size());
+    listener_.reset(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    ASSERT_EQ(::listen(listener_.get(), 10), 0);
+  }
+  base::Offer accept_offer() {
+    arbiter_ = Channel(base::UniqueFd(::accept(listener_.get(), nullptr, nullptr)));
+    auto message = arbiter_.receive(descriptors_);
+    EXPECT_TRUE(message && *message && std::holds_alternative<base::Offer>(**message));
+    return std::get<base::Offer>(**message);
+  }
+
+  std::string directory_;
+  std::string path_;
+  int pipe_[2] = {-1, -1};
+  base::UniqueFd listener_;
+  std::vector<base::UniqueFd> descriptors_;
+};
+
+TEST_F(AdoptionTest, AnOrphanOffersWhatItHasAndServesTheNextArbiter) {
+  ASSERT_TRUE(link_->send(base::Ready{}));
+  ASSERT_TRUE(link_->send(base::Retiring{"max-requests"}));
+  arbiter_ = Channel();
+  listen();
+  const base::Offer offer = accept_offer();
+  EXPECT_EQ(offer.worker_id, 42U);
+  EXPECT_TRUE(offer.ready);
+  EXPECT_EQ(offer.retiring, "max-requests");
+  EXPECT_EQ(offer.listeners, 1U);
+  EXPECT_EQ(descriptors_.size(), 2U);
+  ASSERT_TRUE(arbiter_.send(base::Ping{5}));
+  EXPECT_EQ(receive<base::Pong>().token, 5U);
+  EXPECT_FALSE(link_->orphaned());
+  ASSERT_TRUE(arbiter_.send(base::Drain{Milliseconds(5), false}));
+  EXPECT_THAT(calls_.wait_for(1), ElementsAre("drain 5"));
+}
+
+TEST_F(AdoptionTest, WhatHappensWhileNobodyIsThereIsToldToTheNext) {
+  arbiter_ = Channel();
+  while (!link_->orphaned()) std::this_thread::yield();
+  std::ignore = link_->send(base::Ready{});
+  listen();
+  EXPECT_TRUE(accept_offer().ready);
+}
+
+TEST_F(AdoptionTest, AnOfferThatIsNotTakenIsMadeAgain) {
+  arbiter_ = Channel();
+  listen();
+  EXPECT_FALSE(accept_offer().ready);
+  arbiter_ = Channel();
+  EXPECT_EQ(accept_offer().worker_id, 42U);
+  EXPECT_TRUE(link_->orphaned());
+}
+
+TEST_F(AdoptionTest, AnotherDeathIsAnotherAdoption) {
+  arbiter_ = Channel();
+  listen();
+  for (int i = 0; i < 3; ++i) {
+    accept_offer();
+    ASSERT_TRUE(arbiter_.send(base::Ping{1}));
+    receive<base::Pong>();
+    EXPECT_FALSE(link_->orphaned());
+    arbiter_ = Channel();
+  }
 }
 
 TEST_F(LinkTest, AnOrphanServesOnAndDrainsWhenNobodyComes) {
