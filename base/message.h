@@ -102,9 +102,9 @@ struct Offer {
 };
 inline constexpr std::size_t kMaxOfferedListeners = 250;  // SCM_MAX_FD is 253 (unix(7))
 
-using Message = std::variant<Configure, Drain, ReopenLogs, Dump, Ping, Hello, Ready, BootFailed,
-                             Retiring, DumpResult, Pong, ConfigValues, ConfigFailed, Unsupported,
-                             Offer>;
+using Message =
+    std::variant<Configure, Drain, ReopenLogs, Dump, Ping, Hello, Ready, BootFailed, Retiring,
+                 DumpResult, Pong, ConfigValues, ConfigFailed, Unsupported, Offer>;
 
 // Bytes of one datagram, at most kMaxMessageBytes; fails when the message doesn't fit.
 Result<std::string> encode(const Message& message);

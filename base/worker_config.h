@@ -57,7 +57,7 @@ struct WorkerConfig {
   Milliseconds header_timeout{30000};
   Milliseconds body_timeout{30000};
   Milliseconds orphan_timeout{60000};
-  std::string adoption_socket;  // where an orphan finds a new arbiterd; empty: nowhere
+  std::string adoption_socket;              // where an orphan finds a new arbiterd; empty: nowhere
   std::uint32_t body_min_rate = 256;        // bytes per second, averaged over 10 s; 0: none
   std::uint64_t body_memory = 1U << 20U;    // bytes of one request's body kept in memory
   std::string upload_directory;             // where larger bodies are spilled
@@ -106,7 +106,8 @@ void fields(Archive& a, WorkerConfig& v) {
   a(v.multiprocess), a(v.application), a(v.worker_class), a(v.threads), a(v.working_directory);
   a(v.python_path), a(v.virtual_env), a(v.config_file);
   a(v.timeout), a(v.graceful_timeout), a(v.keep_alive), a(v.request_timeout), a(v.header_timeout);
-  a(v.body_timeout), a(v.orphan_timeout), a(v.adoption_socket), a(v.body_min_rate), a(v.body_memory);
+  a(v.body_timeout), a(v.orphan_timeout), a(v.adoption_socket), a(v.body_min_rate),
+      a(v.body_memory);
   a(v.upload_directory), a(v.max_requests), a(v.max_requests_jitter), a(v.worker_connections);
   a(v.limit_request_line), a(v.limit_request_fields), a(v.limit_request_field_size);
   a(v.permit_obsolete_folding), a(v.strip_header_spaces), a(v.permit_unconventional_http_method);

@@ -77,8 +77,7 @@ Expected<std::string> find_failure(const Client& client, std::uint64_t sequence)
 
 Outcome run_upgrade(const Session& session) {
   const auto limit = session.limit(kWaitingLimit);
-  const auto deadline =
-      Clock::now() + std::chrono::duration_cast<Clock::duration>(limit);
+  const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(limit);
   auto client = Client::connect(session, kWaitingLimit);
   if (!client) return tl::unexpected(client.error());
   const auto before = client->call(&api::Arbiter::Stub::GetStatus, api::GetStatusRequest());

@@ -255,7 +255,8 @@ void upgrade(const UpgradeCall::Pointer& call) {
   callbacks.done = bring_back<driver::CommandOutcome, UpgradeCall>(
       call, [](const UpgradeCall::Pointer& waiting, const driver::CommandOutcome& outcome) {
         answer<api::UpgradeResponse>(
-            waiting, outcome, [](const driver::CommandOutcome& done, api::UpgradeResponse& response) {
+            waiting, outcome,
+            [](const driver::CommandOutcome& done, api::UpgradeResponse& response) {
               response.set_version_before(CORN_VERSION);
               response.set_version_after(clean_text(done.text));
             });

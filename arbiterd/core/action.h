@@ -119,10 +119,10 @@ struct ExitArbiter {
   std::string text;  // why, when not 0
 };
 
-using Action = std::variant<SpawnWorker, DrainWorker, KillWorker, InspectWorker, LoadSettings,
-                            BeginGeneration, CommitGeneration, AbandonGeneration, ClosePool,
-                            Publish, Reply, Progress, Accepted, ReopenLogs, CheckUpgrade,
-                            ExecUpgrade, SetPhase, ExitArbiter>;
+using Action =
+    std::variant<SpawnWorker, DrainWorker, KillWorker, InspectWorker, LoadSettings, BeginGeneration,
+                 CommitGeneration, AbandonGeneration, ClosePool, Publish, Reply, Progress, Accepted,
+                 ReopenLogs, CheckUpgrade, ExecUpgrade, SetPhase, ExitArbiter>;
 using Actions = std::vector<Action>;
 
 }  // namespace corn::core

@@ -43,8 +43,7 @@ Worker take_over(const InheritedWorker& left, std::shared_ptr<const PoolSpec> sp
   if (left.state == WorkerState::kDraining) {
     worker.kill_at = now + worker.spec->graceful_timeout + kInheritedGrace;
   }
-  const bool leaving =
-      left.state == WorkerState::kDraining || left.state == WorkerState::kStopping;
+  const bool leaving = left.state == WorkerState::kDraining || left.state == WorkerState::kStopping;
   if (leaving) worker.end_reason = "told to go by the arbiter before this one";
   if (leaving && !worker.end_cause) worker.end_cause = Cause::kReloaded;
   return worker;

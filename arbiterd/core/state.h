@@ -58,7 +58,7 @@ class Supervisor::State {
   PoolSet pools_;
   Reloads reloads_;
   std::optional<CommandId> upgrade_;  // who asked for the one whose check is outstanding
-  bool reload_owed_ = false;  // one was given up for an upgrade
+  bool reload_owed_ = false;          // one was given up for an upgrade
   Phase phase_ = Phase::kStarting;
   bool begun_ = false;    // Start was taken
   bool started_ = false;  // the first workers of every pool became ready or failed

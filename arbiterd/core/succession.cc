@@ -39,8 +39,8 @@ void Supervisor::State::take(const Resume& event, Turn& turn) {
     if (std::ranges::count(event.pools, pool.name, &PoolSpec::name) > 0) continue;
     pools_.add(pool.name).resume(pool, std::nullopt, turn);
   }
-  const bool asleep = !pools_.present().empty() &&
-                      std::ranges::all_of(pools_.present(), &Pool::dormant);
+  const bool asleep =
+      !pools_.present().empty() && std::ranges::all_of(pools_.present(), &Pool::dormant);
   if ((event.reload && !asleep) || event.inheritance.reloading) reloads_.ask(CommandId{}, "", turn);
 }
 
@@ -82,7 +82,8 @@ void Supervisor::State::take(const UpgradeFailed& event, Turn& turn) {
 }
 
 Inheritance Supervisor::State::inheritance() const {
-  Inheritance left{pools_.ids().last(), reloads_.succeeded(), reload_owed_ || reloads_.running(), {}};
+  Inheritance left{
+      pools_.ids().last(), reloads_.succeeded(), reload_owed_ || reloads_.running(), {}};
   for (const auto& pool : pools_.all()) {
     if (!pool->empty() || !pool->removed()) left.pools.push_back(pool->inheritance());
   }

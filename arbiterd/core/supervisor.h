@@ -20,7 +20,8 @@ namespace corn::core {
 //         |             |             |              (WINCH)      (HUP, TTIN, scale)
 //         +-------------+-------------+---> kStopping --> ExitArbiter
 //
-//   Taking over from an earlier arbiter (Resume) begins in kServing or kReloading: workers are there.
+//   Taking over from an earlier arbiter (Resume) begins in kServing or kReloading: workers are
+//   there.
 //
 //   kStarting ends when the first workers of every pool have become ready or failed. It ends in
 //   kStopping, with exit status 3 or 4, if no pool's workers can boot. kStopping is final: commands

@@ -134,7 +134,7 @@ enum class RecordKind : std::uint8_t {
   kDormant,
   kShutdownStarted,
   kLogsReopened,
-  kRefused,  // a command or signal that can't be obeyed, and why
+  kRefused,           // a command or signal that can't be obeyed, and why
   kUpgradeStarted,    // the new binary is about to take the process over
   kUpgradeFailed,     // the old one goes on
   kUpgradeSucceeded,  // the new one has taken over

@@ -113,9 +113,9 @@ void Arbiter::execute(const core::SpawnWorker& action) {
 void Arbiter::execute(const core::DrainWorker& action) {
   const auto found = workers_.find(action.worker);
   if (found == workers_.end()) return;
-  const bool sent = found->second.channel &&
-                    found->second.channel.send(
-                        base::Drain{to_milliseconds(action.grace), action.empty_backlog});
+  const bool sent =
+      found->second.channel &&
+      found->second.channel.send(base::Drain{to_milliseconds(action.grace), action.empty_backlog});
   if (!sent) std::ignore = children_->send_signal(found->second.pid, SIGTERM);
 }
 
@@ -235,9 +235,10 @@ void Arbiter::execute(const core::ReopenLogs&) {
 }
 
 void Arbiter::execute(const core::CheckUpgrade&) {
-  check_upgrade(errands(), started_as_, instance_state(true), [this](base::Result<std::string> seen) {
-    feed(core::UpgradeChecked{seen.has_value(), seen ? *seen : seen.error().message});
-  });
+  check_upgrade(errands(), started_as_, instance_state(true),
+                [this](base::Result<std::string> seen) {
+                  feed(core::UpgradeChecked{seen.has_value(), seen ? *seen : seen.error().message});
+                });
 }
 
 // At the end of the turn, when everything that belongs to it has been done.

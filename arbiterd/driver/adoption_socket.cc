@@ -44,8 +44,8 @@ base::Result<std::unique_ptr<AdoptionSocket>> AdoptionSocket::listen(os::EventLo
       ::chmod(path.c_str(), 0666) != 0 || ::listen(socket.get(), kBacklog) != 0) {
     return base::fail_errno("cannot listen on the adoption socket " + path, errno);
   }
-  std::unique_ptr<AdoptionSocket> result(new AdoptionSocket(
-      loop, path, std::move(socket), std::move(is_expected), std::move(done)));
+  std::unique_ptr<AdoptionSocket> result(
+      new AdoptionSocket(loop, path, std::move(socket), std::move(is_expected), std::move(done)));
   if (auto watched = loop.watch(result->socket_.get(), EPOLLIN,
                                 [raw = result.get()](std::uint32_t) { raw->on_connection(); });
       !watched) {

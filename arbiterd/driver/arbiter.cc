@@ -211,7 +211,8 @@ void Arbiter::on_exit(core::WorkerId id, const os::ExitStatus& status) {
   loop_->unwatch(found->second.channel.descriptor());
   pools_[found->second.pool].totals.add(found->second.scoreboard.read());
   workers_.erase(found);
-  feed(core::WorkerExited{id, to_core(status), false});
+  const bool killed = status.kind == os::ExitStatus::Kind::kSignaled && status.code == SIGKILL;
+  feed(core::WorkerExited{id, to_core(status), killed && oom_counter_.claim(loop_->now())});
 }
 
 void Arbiter::log_start() const {

@@ -25,6 +25,7 @@
 #include "arbiterd/os/daemonize.h"
 #include "arbiterd/os/loop.h"
 #include "arbiterd/os/notify.h"
+#include "arbiterd/os/oom_counter.h"
 #include "arbiterd/os/process_launcher.h"
 #include "arbiterd/os/signals.h"
 
@@ -147,6 +148,7 @@ class Arbiter {
   std::unique_ptr<Door> door_;
   os::CloneLauncher launcher_;
   os::Notifier notifier_;
+  os::OomCounter oom_counter_ = os::OomCounter::of_this_process();
   std::optional<os::DaemonStart> daemon_;
   Timers timers_;
   core::Supervisor supervisor_;
@@ -169,9 +171,9 @@ class Arbiter {
   std::function<void()> before_upgrade_;
   std::function<void()> after_failed_upgrade_;
   bool upgrade_ordered_ = false;
-  bool state_changed_ = false;                 // the state file is behind
-  std::optional<Timers::Id> state_timer_;      // when it is written at the latest
-  std::unique_ptr<AdoptionSocket> late_;       // while workers of an earlier arbiter are missing
+  bool state_changed_ = false;             // the state file is behind
+  std::optional<Timers::Id> state_timer_;  // when it is written at the latest
+  std::unique_ptr<AdoptionSocket> late_;   // while workers of an earlier arbiter are missing
 };
 
 }  // namespace corn::driver

@@ -33,8 +33,8 @@ base::Result<std::string> read_all(int descriptor) {
   std::string text(static_cast<std::size_t>(status.st_size), '\0');
   std::size_t done = 0;
   while (done < text.size()) {
-    const ssize_t n = ::pread(descriptor, text.data() + done, text.size() - done,
-                              static_cast<off_t>(done));
+    const ssize_t n =
+        ::pread(descriptor, text.data() + done, text.size() - done, static_cast<off_t>(done));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return base::fail_errno("cannot read the state", errno);
     if (n == 0) break;
@@ -79,8 +79,8 @@ std::uint64_t inode_of(int descriptor) {
   return ::fstat(descriptor, &status) == 0 ? status.st_ino : 0;
 }
 
-// Gives each of the sockets that a worker handed over to the pool that had it, unless another worker
-// has brought it before.
+// Gives each of the sockets that a worker handed over to the pool that had it, unless another
+// worker has brought it before.
 void add_offered(Estate& estate, std::vector<base::UniqueFd> sockets,
                  std::set<std::uint64_t>& known) {
   for (base::UniqueFd& socket : sockets) {
@@ -107,8 +107,7 @@ std::size_t find_survivors(Estate& estate) {
       InheritedProcess& process = estate.workers[worker.id];
       auto pidfd = os::open_pidfd(worker.pid);
       const auto start_time = os::read_start_time(worker.pid);
-      if (!pidfd || !start_time ||
-          *start_time != estate.state.workers[worker.id].start_time) {
+      if (!pidfd || !start_time || *start_time != estate.state.workers[worker.id].start_time) {
         continue;
       }
       process.pidfd = std::move(*pidfd);

@@ -49,8 +49,8 @@ base::Result<InstanceState> read_sealed_state(const base::UniqueFd& descriptor);
 base::Result<Estate> take_over(const base::UniqueFd& descriptor);
 
 // Finds out whether an arbiter of this instance has died and left workers, from its state file, and
-// if so has them offer themselves, for up to two seconds. nullopt: there is nobody. The caller holds
-// the instance's lock.
+// if so has them offer themselves, for up to two seconds. nullopt: there is nobody. The caller
+// holds the instance's lock.
 base::Result<std::optional<Estate>> adopt(const std::string& state_file,
                                           const std::string& adoption_socket);
 

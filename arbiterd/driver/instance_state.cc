@@ -109,18 +109,18 @@ core::InheritedWorker to_worker(const json& value, InstanceState& state) {
   if (!value.at("ready_at").is_null()) worker.ready_at = to_time(value.at("ready_at"));
   worker.end_cause = to_optional(value.at("end_cause"), core::Cause::kShutdown);
   worker.wish = to_optional(value.at("wish"), core::Cause::kShutdown);
-  state.workers[worker.id] = {
-      value.at("start_time").get<std::uint64_t>(), value.at("channel").get<int>(),
-      value.at("scoreboard").get<int>(), value.at("pidfd").get<int>()};
+  state.workers[worker.id] = {value.at("start_time").get<std::uint64_t>(),
+                              value.at("channel").get<int>(), value.at("scoreboard").get<int>(),
+                              value.at("pidfd").get<int>()};
   return worker;
 }
 
 json from_listener(const ListenerRecord& listener) {
-  return {{"bind", listener.bind},
-          {"inode", listener.inode},
-          {"file", listener.file ? json::array({listener.file->device, listener.file->inode})
-                                 : json()},
-          {"descriptor", listener.descriptor}};
+  return {
+      {"bind", listener.bind},
+      {"inode", listener.inode},
+      {"file", listener.file ? json::array({listener.file->device, listener.file->inode}) : json()},
+      {"descriptor", listener.descriptor}};
 }
 ListenerRecord to_listener(const json& value) {
   ListenerRecord listener;
@@ -224,10 +224,11 @@ base::Result<InstanceState> read_state(std::string_view text) {
     const json value = json::parse(text);
     const int format = value.at("format").get<int>();
     if (format > kStateFormat) {
-      return base::fail(fmt::format(
-          "the running arbiter's state has format {} (written by version {}), this program, version "
-          "{}, knows formats up to {}: it is older",
-          format, value.value("version", "unknown"), CORN_VERSION, kStateFormat));
+      return base::fail(
+          fmt::format("the running arbiter's state has format {} (written by version {}), this "
+                      "program, version "
+                      "{}, knows formats up to {}: it is older",
+                      format, value.value("version", "unknown"), CORN_VERSION, kStateFormat));
     }
     InstanceState state;
     state.version = value.at("version").get<std::string>();

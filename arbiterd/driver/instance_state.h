@@ -34,9 +34,9 @@ struct WorkerRecord {
   int pidfd = -1;
 };
 struct ListenerRecord {
-  std::string bind;                                 // BindAddress::text()
-  std::uint64_t inode = 0;                          // of the socket
-  std::optional<os::Listener::FileIdentity> file;   // the unix socket's file made for it
+  std::string bind;                                // BindAddress::text()
+  std::uint64_t inode = 0;                         // of the socket
+  std::optional<os::Listener::FileIdentity> file;  // the unix socket's file made for it
   int descriptor = -1;
 };
 struct PoolRecord {
@@ -46,10 +46,10 @@ struct PoolRecord {
 };
 
 struct InstanceState {
-  std::string version;     // Corn's, of the writer
-  std::string machine;     // boot_id(): times and pids mean nothing after a restart of the machine
-  pid_t pid = 0;           // the arbiter's
-  WallTime started_at;     // of the instance
+  std::string version;      // Corn's, of the writer
+  std::string machine;      // boot_id(): times and pids mean nothing after a restart of the machine
+  pid_t pid = 0;            // the arbiter's
+  WallTime started_at;      // of the instance
   base::TimePoint started;  // the same by the monotonic clock
   std::uint64_t upgrades = 0;
   std::uint64_t last_sequence = 0;    // of the history

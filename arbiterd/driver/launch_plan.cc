@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "arbiterd/driver/launch_plan.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <unistd.h>
 
@@ -79,6 +80,13 @@ base::Result<LaunchedWorkerd> launch_workerd(os::ProcessLauncher& launcher,
       std::min(limit.rlim_max,
                std::max<rlim_t>(limit.rlim_cur, config.worker_connections + kSpareDescriptors));
   spec.limits.push_back({RLIMIT_NOFILE, limit});
+
+  // Reading from the terminal would stop a child for good: it isn't in the foreground.
+  base::UniqueFd no_input;
+  if (::isatty(STDIN_FILENO) == 1) {
+    no_input.reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    if (no_input) spec.descriptors.push_back({no_input.get(), STDIN_FILENO});
+  }
 
   auto child = launcher.launch(spec);
   if (!child) return tl::unexpected(child.error());

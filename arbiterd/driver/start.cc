@@ -119,8 +119,7 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
   instance->name_ = *name;
   instance->control_path_ = address_in(settings.arbiter, *directory, *name);
   if (estate && estate->lock) {
-    instance->lock_.emplace(
-        os::InstanceLock::inherit(*directory, *name, std::move(estate->lock)));
+    instance->lock_.emplace(os::InstanceLock::inherit(*directory, *name, std::move(estate->lock)));
   } else {
     auto lock = os::InstanceLock::acquire(*directory, *name);
     if (!lock) return give_up(lock.error());
@@ -142,9 +141,9 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
     if (!adopted) return give_up(adopted.error());
     estate = std::move(*adopted);
   }
-  auto loaded = open_listeners(std::move(settings),
-                               estate ? estate->pools : std::map<std::string, PoolRuntime>(),
-                               *inherited);
+  auto loaded =
+      open_listeners(std::move(settings),
+                     estate ? estate->pools : std::map<std::string, PoolRuntime>(), *inherited);
   if (!loaded) return give_up(loaded.error());
 
   const config::Settings& running = loaded->settings;
@@ -157,16 +156,11 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
                     invocation.working_directory};
   const std::vector<std::string>& notify = notifier->environment();
   started.environment.insert(started.environment.end(), notify.begin(), notify.end());
-  ArbiterOptions options{invocation,
-                         std::move(*loaded),
-                         std::move(launch),
-                         instance->name_,
-                         std::move(*notifier),
-                         std::move(daemon),
-                         std::move(started),
-                         state_file,
-                         std::move(estate),
-                         instance->lock_->descriptor()};
+  ArbiterOptions options{invocation,           std::move(*loaded),
+                         std::move(launch),    instance->name_,
+                         std::move(*notifier), std::move(daemon),
+                         std::move(started),   state_file,
+                         std::move(estate),    instance->lock_->descriptor()};
   auto arbiter = Arbiter::create(std::move(options));
   if (!arbiter) return in_the_way(arbiter.error());
   instance->arbiter_ = std::move(*arbiter);

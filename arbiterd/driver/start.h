@@ -24,7 +24,8 @@ struct StartFailure {
 };
 
 // Sets the process right (descriptors, limits, signals) and gathers what children have in common.
-// Call it first in main(), before any thread. `estate`: taken over from the program before this one.
+// Call it first in main(), before any thread. `estate`: taken over from the program before this
+// one.
 base::Result<LaunchContext> prepare_process(const config::Invocation& invocation,
                                             const std::optional<Estate>& estate);
 

@@ -17,8 +17,8 @@ base::Status write_state_file(const std::string& path, const std::string& text) 
     ::unlink(temporary.c_str());
     return base::fail_errno("cannot write the state file " + path, error);
   };
-  const base::UniqueFd file(::open(temporary.c_str(),
-                                   O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  const base::UniqueFd file(
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file) return base::fail_errno("cannot write the state file " + path, errno);
   std::size_t done = 0;
   while (done < text.size()) {

@@ -110,8 +110,8 @@ void Arbiter::resume() {
   for (const config::PoolSettings& pool : loaded_.settings.pools) {
     resume.pools.push_back(pool.spec);
     const auto before = state.pools.find(pool.spec.name);
-    changed = changed || before == state.pools.end() ||
-              before->second.settings != fingerprint(pool);
+    changed =
+        changed || before == state.pools.end() || before->second.settings != fingerprint(pool);
   }
   if (estate_->upgraded) {
     resume.kind = core::RecordKind::kUpgradeSucceeded;
@@ -175,9 +175,9 @@ void Arbiter::await_late_workers() {
   const bool missing = std::ranges::any_of(
       workers_, [&](const auto& entry) { return is_late(entry.first, entry.second.pid); });
   if (!missing) return;
-  auto socket = AdoptionSocket::listen(
-      *loop_, launch_.adoption_socket, is_late,
-      [this](OfferedWorker offered) { on_late_worker(std::move(offered)); });
+  auto socket =
+      AdoptionSocket::listen(*loop_, launch_.adoption_socket, is_late,
+                             [this](OfferedWorker offered) { on_late_worker(std::move(offered)); });
   if (!socket) {
     base::log_warning("{}; workers that come late are not adopted", socket.error().message);
     return;

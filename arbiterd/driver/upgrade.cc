@@ -137,9 +137,8 @@ class Check : public std::enable_shared_from_this<Check> {
     context_.timers.cancel(timer_);
     const std::string text = trimmed(output_);
     if (overdue_) {
-      return done_(base::fail(fmt::format(
-          "the new program gave no answer within {} and was killed",
-          core::to_text(kCheckLimit))));
+      return done_(base::fail(fmt::format("the new program gave no answer within {} and was killed",
+                                          core::to_text(kCheckLimit))));
     }
     if (status.kind != os::ExitStatus::Kind::kExited || status.code != 0) {
       return done_(base::fail(fmt::format("the new program can't go on from here ({}): {}",
@@ -163,8 +162,7 @@ class Check : public std::enable_shared_from_this<Check> {
 base::Result<std::string> find_program(const StartedAs& started) {
   const std::string& name = started.program;
   if (name.find('/') != std::string::npos) {
-    const std::string path =
-        name.starts_with('/') ? name : started.working_directory + "/" + name;
+    const std::string path = name.starts_with('/') ? name : started.working_directory + "/" + name;
     if (::access(path.c_str(), X_OK) == 0) return path;
     return base::fail_errno(path, errno);
   }

@@ -23,13 +23,13 @@ struct StartedAs {
   std::string working_directory;
 };
 
-// Where the program is now: argv[0] itself if it is a path, else what PATH says. Looked up anew each
-// time, since a new version may have taken the old one's place.
+// Where the program is now: argv[0] itself if it is a path, else what PATH says. Looked up anew
+// each time, since a new version may have taken the old one's place.
 base::Result<std::string> find_program(const StartedAs& started);
 
 // Runs the program on disk with `state`, which it only reads, and with this arbiter's settings.
-// `done` is called from the loop, never from within: with the program's version, or why it can't take
-// over.
+// `done` is called from the loop, never from within: with the program's version, or why it can't
+// take over.
 void check_upgrade(const ErrandContext& context, const StartedAs& started,
                    const InstanceState& state, std::function<void(base::Result<std::string>)> done);
 

@@ -2,13 +2,18 @@
 """Workers that die: replaced at once, whatever else goes on, and nobody else notices."""
 
 import os
+import pathlib
 import signal
 import statistics
 import threading
 import time
 
+import pytest
+
 from harness import ECHO_QUERY, SANITIZER, get, wait_until
 from load import KeepAliveClient, Load, RequestFailed
+
+MEMORY_GROUPS = pathlib.Path("/sys/fs/cgroup/memory")
 
 SLOW = """
 import time
@@ -141,3 +146,30 @@ bind = "127.0.0.1:0"
     assert get(int(good["listeners"][0]["address"].rpartition(":")[2])).body == b"Hello World"
     assert arbiter.process.poll() is None
     assert arbiter.stop() == 0
+
+
+@pytest.mark.skipif(not (MEMORY_GROUPS / "memory.oom_control").exists() or os.geteuid() != 0,
+                    reason="needs root and the memory controller of control groups, version 1")
+def test_a_worker_that_the_kernel_kills_for_memory_is_told_from_a_foreign_kill(site):
+    site.write("eat.py", "from wsgi_test import application as hello\n"
+               "def application(environ, start_response):\n"
+               "    if environ['PATH_INFO'] == '/eat':\n        bytearray(400 << 20)\n"
+               "    return hello(environ, start_response)\n")
+    group = MEMORY_GROUPS / f"corn-test-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(256 << 20))
+        arbiter = site.start("-w", "2", "eat:application", preexec_fn=lambda: (
+            group / "cgroup.procs").write_text(str(os.getpid())))
+        with pytest.raises(OSError):
+            get(arbiter.port, "/eat")
+        end = wait_until(arbiter.exits, "the worker's end")[0]
+        assert end["cause"] == "out-of-memory" and "inferred" in end["text"]
+        arbiter.wait_ready(2)
+        os.kill(arbiter.workers()[0], signal.SIGKILL)
+        wait_until(lambda: len(arbiter.exits()) == 2, "the second end")
+        assert arbiter.exits()[1]["cause"] == "crashed(KILL)"
+        assert arbiter.stop() == 0
+    finally:
+        site.close()
+        group.rmdir()

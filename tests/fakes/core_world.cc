@@ -27,7 +27,10 @@ constexpr pid_t kFirstPid = 1000;
 }  // namespace
 
 CoreWorld::CoreWorld(std::uint64_t seed, bool keep_log)
-    : random_(seed), supervisor_(std::make_unique<core::Supervisor>(seed)), now_(std::chrono::hours(1)), keep_log_(keep_log) {
+    : random_(seed),
+      supervisor_(std::make_unique<core::Supervisor>(seed)),
+      now_(std::chrono::hours(1)),
+      keep_log_(keep_log) {
   settings_ = make_settings();
   feed(core::Start{settings_});
 }

@@ -38,12 +38,11 @@ InstanceState some_state() {
   pool.last_age = 12;
   pool.restarts = 6;
   pool.dormant = true;
-  pool.workers = {{core::WorkerId{7}, 200, core::WorkerState::kReady, 2, 11,
-                   base::TimePoint(seconds(80)), base::TimePoint(seconds(81)), std::nullopt,
-                   core::Cause::kMaxRequests},
-                  {core::WorkerId{8}, 201, core::WorkerState::kDraining, 1, 10,
-                   base::TimePoint(seconds(80)), std::nullopt, core::Cause::kReloaded,
-                   std::nullopt}};
+  pool.workers = {
+      {core::WorkerId{7}, 200, core::WorkerState::kReady, 2, 11, base::TimePoint(seconds(80)),
+       base::TimePoint(seconds(81)), std::nullopt, core::Cause::kMaxRequests},
+      {core::WorkerId{8}, 201, core::WorkerState::kDraining, 1, 10, base::TimePoint(seconds(80)),
+       std::nullopt, core::Cause::kReloaded, std::nullopt}};
   state.inheritance = {core::WorkerId{8}, 5, true, {pool}};
   state.workers[core::WorkerId{7}] = {123456, 10, 11, 12};
   state.workers[core::WorkerId{8}] = {123457, -1, -1, -1};
@@ -98,12 +97,12 @@ TEST(InstanceState, WhatIsNoStateIsRefused) {
 
 TEST(InstanceState, NumbersOutOfTheirRangeAreRefused) {
   const std::string good = to_text(some_state());
-  for (const auto& [right, wrong] : std::vector<std::pair<std::string, std::string>>{
-           {"\"target\":3", "\"target\":0"},
-           {"\"target\":3", "\"target\":1001"},
-           {"\"pid\":200", "\"pid\":-1"},
-           {"\"cause\":1", "\"cause\":77"},
-           {"\"kind\":5", "\"kind\":-2"}}) {
+  for (const auto& [right, wrong] :
+       std::vector<std::pair<std::string, std::string>>{{"\"target\":3", "\"target\":0"},
+                                                        {"\"target\":3", "\"target\":1001"},
+                                                        {"\"pid\":200", "\"pid\":-1"},
+                                                        {"\"cause\":1", "\"cause\":77"},
+                                                        {"\"kind\":5", "\"kind\":-2"}}) {
     std::string bad = good;
     const std::size_t at = bad.find(right);
     ASSERT_NE(at, std::string::npos) << right;
