@@ -7,6 +7,7 @@ program reaches. Limits are generous because the machine may be busy with other 
 """
 
 import http.client
+import importlib.util
 import json
 import os
 import pathlib
@@ -18,14 +19,19 @@ import subprocess
 import tempfile
 import time
 
+import pytest
+
 BIN = pathlib.Path(os.environ["CORN_BIN"])
 SANITIZER = os.environ.get("CORN_SANITIZE", "")
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = REPOSITORY / "examples"
+APPLICATIONS = REPOSITORY / "tests" / "apps"
 # How long a condition may take before the test fails; instrumented programs are several times slower.
 PATIENCE = 90.0 if SANITIZER else 30.0
 POLL_INTERVAL = 0.01
 MARK = "CORN_E2E_SITE"
+# Servers are in sbin, which a user's PATH may lack.
+PROGRAM_PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin"
 
 HELLO = """
 def application(environ, start_response):
@@ -42,6 +48,19 @@ def application(environ, start_response):
     start_response("200 OK", [("Content-Length", str(len(body))), ("X-Pid", str(os.getpid()))])
     return [body]
 """
+
+
+def needs(*names):
+    """Skips the test where a program, or a Python package ("python3:NAME"), is missing; in CI, where
+    packaging/debian-packages.txt is installed, that is a failure."""
+    def present(name):
+        kind, _, package = name.rpartition(":")
+        return importlib.util.find_spec(package) if kind else shutil.which(name, path=PROGRAM_PATH)
+    missing = [name for name in names if not present(name)]
+    if missing and os.environ.get("CI"):
+        pytest.fail(f"not installed: {', '.join(missing)}", pytrace=False)
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
 
 
 def wait_until(condition, what, patience=PATIENCE):
