@@ -47,6 +47,7 @@ void write_seeds(const CorpusCase& corpus_case, const SeedWriter& writer) {
   const auto proxy = static_cast<unsigned>(corpus_case.options.proxy);
   writer.write("http_connection", name, switches, static_cast<char>(proxy) + bytes);
   writer.write("http_head", name, switches, bytes);
+  writer.write("server_connection", name, 3, bytes);
   if (corpus_case.options.proxy != ProxyProtocolMode::kOff) {
     writer.write("http_proxy", name, proxy, bytes);
   }
