@@ -20,6 +20,10 @@ function(corn_room name)
   if(sources)
     add_library(corn_${name} STATIC ${sources})
     target_include_directories(corn_${name} PUBLIC ${wall})
+    if(CORN_COVERAGE)
+      # Otherwise a header counts once for each way that leads to it.
+      target_compile_options(corn_${name} PUBLIC -fprofile-prefix-map=${wall}=${CMAKE_SOURCE_DIR})
+    endif()
     target_link_libraries(corn_${name}
       PUBLIC ${ROOM_DEPS} ${ROOM_LIBS}
       PRIVATE corn_compile_options ${ROOM_PRIVATE_LIBS})

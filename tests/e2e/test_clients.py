@@ -134,7 +134,7 @@ def test_wrk_sees_no_failure(quick):
     report = run("wrk", "-t", 1, "-c", 32, "-d", 2, "--timeout", f"{int(PATIENCE)}s",
                  f"{quick}/?wrk").stdout.decode()
     assert "Socket errors" not in report and "Non-2xx" not in report, report
-    assert int(re.search(r"(\d+) requests in", report).group(1)) > 100, report
+    assert int(re.search(r"(\d+) requests in", report).group(1)) > 0, report
 
 
 @pytest.mark.parametrize("options", [[], ["-k"]], ids=["closing", "keeping"])

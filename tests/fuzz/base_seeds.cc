@@ -10,7 +10,7 @@
 #include "arbiterd/config/schema.h"
 #include "base/check.h"
 #include "base/message.h"
-#include "tests/fuzz/settings_input.h"
+#include "tests/fuzz/settings_answer.h"
 
 namespace corn {
 namespace {
@@ -74,12 +74,15 @@ std::string first_flag(const config::Setting& setting) {
   return std::string(setting.flags.substr(0, setting.flags.find(',')));
 }
 
-void write_settings(const SeedWriter& writer) {
-  const auto write = [&](const std::string& name, config::SettingsSource source,
-                         const std::string& text) {
-    writer.write(name, static_cast<char>(source) + text);
+void write_settings(const SeedWriter& files, const SeedWriter& options) {
+  const auto file = [&](const std::string& name, config::FileSource source,
+                        const std::string& text) {
+    files.write(name, static_cast<char>(source) + text);
   };
-  using Source = config::SettingsSource;
+  const auto option = [&](const std::string& name, config::OptionSource source,
+                          const std::string& text) {
+    options.write(name, static_cast<char>(source) + text);
+  };
   std::string arbiter = "[arbiter]\n";
   std::string pool = "[pool.web]\nwsgi_app = \"app\"\n";
   for (const config::Setting& setting : config::schema()) {
@@ -87,27 +90,27 @@ void write_settings(const SeedWriter& writer) {
     const std::string value(setting.default_text.empty() ? "1" : setting.default_text);
     const bool for_arbiter = setting.scope == config::Scope::kArbiter;
     const std::string line = in_toml(setting);
-    write("toml_" + name, Source::kToml,
-          (for_arbiter ? "[arbiter]\n" : "[pool.web]\nwsgi_app = \"app\"\n") + line);
-    if (setting.support == config::Support::kImplemented && !setting.default_text.empty()) {
+    file("toml_" + name, config::FileSource::kToml,
+         (for_arbiter ? "[arbiter]\n" : "[pool.web]\nwsgi_app = \"app\"\n") + line);
+    file("python_" + name, config::FileSource::kPython,
+         "wsgi_app=\"app\"\n" + name + "=" + line.substr(name.size() + 3));
+    if (setting.support != config::Support::kRefused && !setting.default_text.empty()) {
       (for_arbiter ? arbiter : pool) += line;
     }
-    write("python_" + name, Source::kPython,
-          name + "=" + (in_toml(setting).substr(name.size() + 3)));
     if (setting.flags.empty()) continue;
-    write("line_" + name, Source::kCommandLine,
-          first_flag(setting) + "\n" + value + "\napp:make()");
-    write("variable_" + name, Source::kVariables,
-          "CORN_CMD_ARGS=" + first_flag(setting) + " '" + value + "'");
+    option("line_" + name, config::OptionSource::kCommandLine,
+           first_flag(setting) + "\n" + value + "\napp:make()");
     if (!setting.environment.empty()) {
-      write("environment_" + name, Source::kVariables,
-            std::string(setting.environment) + "=" + value);
+      option("environment_" + name, config::OptionSource::kVariables,
+             std::string(setting.environment) + "=" + value);
     }
   }
-  write("toml_all", Source::kToml, arbiter + pool);
-  write("toml_pools", Source::kToml,
-        "[pool.a]\nwsgi_app = \"a\"\nbind = [\"127.0.0.1:1\", \"unix:s\"]\nraw_env = [\"A=b\"]\n"
-        "[pool.b]\nwsgi_app = 'b'\nbind = \"[::1]:2\"\nworker_class = \"gthread\"\nthreads = 8\n");
+  option("variable", config::OptionSource::kVariables,
+         "CORN_CMD_ARGS=--workers '2' -b unix:\"a b\" app\\:x");
+  file("toml_all", config::FileSource::kToml, arbiter + pool);
+  file("toml_pools", config::FileSource::kToml,
+       "[pool.a]\nwsgi_app = \"a\"\nbind = [\"127.0.0.1:1\", \"unix:s\"]\nraw_env = [\"A=b\"]\n"
+       "[pool.b]\nwsgi_app = 'b'\nbind = \"[::1]:2\"\nworker_class = \"gthread\"\nthreads = 8\n");
 }
 
 }  // namespace
@@ -119,6 +122,6 @@ int main(int argc, char** argv) {
     return 2;
   }
   corn::write_messages({argv[1], "channel_message"});
-  corn::write_settings({argv[1], "settings"});
+  corn::write_settings({argv[1], "settings_files"}, {argv[1], "settings_options"});
   return 0;
 }
