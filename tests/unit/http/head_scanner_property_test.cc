@@ -30,12 +30,21 @@ class Generator {
   // A connection's worth of requests from parts that are mostly right.
   std::string connection() {
     std::string bytes;
+    if (below(4) == 0) bytes += proxy_header();
     for (std::size_t i = 1 + below(3); i > 0; --i) bytes += request();
     for (std::size_t i = below(3); i > 0; --i) spoil(bytes);
     return bytes;
   }
 
  private:
+  std::string proxy_header() {
+    using namespace std::string_view_literals;
+    return std::string(pick(
+        {"PROXY TCP4 192.0.2.1 192.0.2.2 5000 80\r\n"sv, "PROXY TCP6 2001:db8::1 ::1 1 2\r\n"sv,
+         "PROXY UNKNOWN\r\n"sv, "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"sv,
+         "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\2\1\xc0\0\2\2\x13\x88\0\x50"sv}));
+  }
+
   std::string request() {
     std::string bytes;
     bytes += pick({"", "", "", "\r\n"});
@@ -91,6 +100,7 @@ ReplayOptions options_for(Generator& generator) {
   options.parser.max_request_line = 16 + generator.below(30);
   options.parser.max_field_bytes = 20 + generator.below(20);
   options.parser.max_head_bytes = 40 + generator.below(200);
+  if (generator.below(3) == 0) options.proxy = ProxyProtocolMode::kAuto;
   return options;
 }
 
