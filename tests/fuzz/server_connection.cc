@@ -143,7 +143,9 @@ std::string exchange(const Fixture& fixture, std::string_view bytes, std::size_t
   constexpr int kPatienceMilliseconds = 10'000;
   for (;;) {
     pollfd item{socket.get(), POLLIN, 0};
-    CORN_CHECK(::poll(&item, 1, kPatienceMilliseconds) == 1);  // otherwise the engine hangs
+    const int ready = ::poll(&item, 1, kPatienceMilliseconds);
+    if (ready < 0 && errno == EINTR) continue;  // the fuzzer's own alarm
+    CORN_CHECK(ready == 1);                     // otherwise the engine hangs
     const ssize_t size = ::recv(socket.get(), piece.data(), piece.size(), 0);
     if (size <= 0) break;
     received.append(piece.data(), static_cast<std::size_t>(size));
