@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 
-from harness import get, process_alive, wait_until
+from harness import SANITIZER, get, process_alive, wait_until
 
 SLOW = """
 import time
@@ -136,7 +136,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_arbiter_alone(site):
 
 
 def test_a_worker_obeys_term_by_finishing_and_is_replaced(site):
-    arbiter, thread, answers = start_with_request_inside(site, seconds=1)
+    arbiter, thread, answers = start_with_request_inside(site, seconds=8 if SANITIZER else 1)
     busy = arbiter.workers(("BUSY",))[0]
     os.kill(busy, signal.SIGTERM)
     thread.join()

@@ -31,7 +31,9 @@ class AccessTest : public ServerTest {
     const std::string variable = std::string(kClientVariable) + "=" + socket_path_;
     const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
     const char* arguments[] = {program.c_str(), "--gtest_filter=AccessClient.*", nullptr};
-    const char* environment[] = {variable.c_str(), nullptr};
+    const char* sanitizer = std::getenv("TSAN_OPTIONS");
+    const std::string options = std::string("TSAN_OPTIONS=") + (sanitizer ? sanitizer : "");
+    const char* environment[] = {variable.c_str(), options.c_str(), nullptr};
     // The program itself may be out of another user's reach: opened before, executed by descriptor.
     const base::UniqueFd file(::open(program.c_str(), O_RDONLY | O_CLOEXEC));
     const pid_t child = ::fork();

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -34,6 +35,9 @@ class CornctlTest : public ::testing::Test {
     directory_ = ::mkdtemp(pattern.data());
     std::filesystem::create_directory(runtime());
     environment_ = {{"XDG_RUNTIME_DIR", directory_}, {"TZ", "UTC"}, {"TERM", "xterm"}};
+    for (const char* name : {"ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"}) {
+      if (const char* value = std::getenv(name)) environment_[name] = value;
+    }
   }
   ~CornctlTest() override {
     servers_.clear();
