@@ -11,6 +11,7 @@
 #include <ctime>
 #include <mutex>
 
+#include "base/json_text.h"
 #include "base/unique_fd.h"
 
 namespace corn::base {
@@ -46,18 +47,11 @@ const char* name_of(LogLevel level) {
   return "?";
 }
 
-void append_escaped(std::string& out, std::string_view text, bool json) {
+void append_escaped(std::string& out, std::string_view text) {
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    if (json && (c == '"' || c == '\\')) {
-      out += '\\';
-      out += c;
-    } else if (json && c == '\n') {
-      out += "\\n";
-    } else if (json && c == '\t') {
-      out += "\\t";
-    } else if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) {
-      out += json ? fmt::format("\\u{:04x}", byte) : fmt::format("\\x{:02x}", byte);
+    if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) {
+      out += fmt::format("\\x{:02x}", byte);
     } else {
       out += c;
     }
@@ -132,11 +126,11 @@ void log_line(LogLevel level, std::string_view text) {
     line += fmt::format(
         R"({{"time":"{:%Y-%m-%dT%H:%M:%S}.{:06}{:%z}","pid":{},"level":"{}","message":")", local,
         micros, local, ::getpid(), name_of(level));
-    append_escaped(line, text, true);
+    append_json_text(text, line);
     line += "\"}\n";
   } else {
     line += fmt::format("[{:%Y-%m-%d %H:%M:%S %z}] [{}] [{}] ", local, ::getpid(), name_of(level));
-    append_escaped(line, text, false);
+    append_escaped(line, text);
     if (line.back() != '\n') line += '\n';
   }
   write_all(s.descriptor, line);

@@ -151,6 +151,8 @@ class Control {
     base::log_warning(
         "Worker does not end in time and is cut off (pid: {}); its requests and stacks:\n{}{}",
         ::getpid(), requests(), stacks());
+    const std::lock_guard lock(mutex_);
+    if (server_ != nullptr) server_->flush_logs();
   }
 
   [[nodiscard]] std::string requests() const {
@@ -326,6 +328,7 @@ int run(const base::WorkerConfig& config, link::Link& link) {
   }
   python::InterpreterOptions options = python::InterpreterOptions::from(config);
   options.fault_descriptor = base::log_descriptor();
+  options.fault_records = config.log_json;
   auto interpreter = python::Interpreter::start(options);
   if (!interpreter) return boot_failed(link, config, worker_error(interpreter.error().message));
   link::reclaim_signal_handlers();

@@ -16,6 +16,7 @@
 
 #include "arbiterd/config/raw_value.h"
 #include "arbiterd/config/text.h"
+#include "base/named_format.h"
 
 namespace corn::config {
 namespace {
@@ -261,6 +262,11 @@ std::string instance_name_problem(const Value& name) {
   constexpr std::size_t kLongest = 200;
   if (name.text().size() <= kLongest) return "";
   return fmt::format("a name of at most {} bytes is wanted", kLongest);
+}
+
+std::string access_format_problem(const Value& format) {
+  const auto parsed = base::parse_named_format(format.text());
+  return parsed ? "" : parsed.error().message;
 }
 
 base::WorkerClass worker_class_named(std::string_view name) {

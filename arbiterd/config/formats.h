@@ -20,6 +20,7 @@ std::string worker_class_problem(const Value& name);        // one that is imple
 std::string control_problem(const Value& address);          // unix:PATH
 std::string field_name_problem(const Value& headers);       // kDictionary: header fields
 std::string instance_name_problem(const Value& name);
+std::string access_format_problem(const Value& format);  // %(name)s
 
 // The class that `name` means: "sync", "gthread", their class paths in gunicorn. The name must have
 // passed worker_class_problem().

@@ -32,7 +32,10 @@ std::vector<Setting> logs() {
        .more = "Atoms: h remote address, l -, u user, t date, r request line, m method, U path, q "
                "query, H protocol, s status, b and B bytes of the body, f referrer, a user agent, "
                "T, M, D and L duration in s, ms, us and decimal s, p pid, {name}i and {name}o "
-               "request and response headers.",
+               "request and response headers, {name}e variables of the WSGI environ. Corn's own: time "
+               "in ISO 8601, pid the number alone. What is sent by clients is escaped, with log_format "
+               "json as JSON wants it.",
+       .problem = access_format_problem,
        .to_pool = [](const Value& v, PoolSettings& p) { p.worker.access_log_format = v.text(); }},
       {.name = "errorlog",
        .flags = "--error-logfile, --log-file",
@@ -64,7 +67,9 @@ std::vector<Setting> logs() {
        .gunicorn = false,
        .default_text = "text",
        .choices = "text|json",
-       .help = "Form of the error log: text as gunicorn's, or json, an object a line.",
+       .help = "Form of the logs: text as gunicorn's, or json, an object a line.",
+       .more = "An access_log_format of one's own stays as it is; only what is filled in is then "
+               "written as JSON strings have it.",
        .to_arbiter =
            [](const Value& v, ArbiterSettings& a) {
              a.log.format = v.text() == "json" ? base::LogFormat::kJson : base::LogFormat::kText;

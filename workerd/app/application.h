@@ -74,10 +74,21 @@ class Responder {
   [[nodiscard]] virtual bool may_wait() const = 0;
 
   // Sends `length` bytes of `fd` from `offset`, by sendfile(2) where that is possible. The
-  // descriptor stays the caller's. Waits and fails as write().
+  // descriptor stays the caller's. Waits and fails as write(); other errors are the file's, which
+  // is shorter than that or can't be read: the response is then as good as over.
   virtual base::Status send_file(int fd, off_t offset, std::uint64_t length) = 0;
 
   [[nodiscard]] virtual bool head_sent() const = 0;
+
+  // Sends "103 Early Hints" with these fields (RFC 8297) at once; not to clients of HTTP/1.0, and not
+  // once the head is out. Fails, having sent nothing, when a field can't be sent.
+  virtual base::Status early_hints(std::span<const http::Field> fields) = 0;
+
+  // The runtime's own variables (WSGI: of the environ) that the access log is made of, by name in
+  // any case; the same for all requests of a worker. Their values are given, where there are any,
+  // by log_variable() with the name's index, before handle() returns.
+  [[nodiscard]] virtual std::span<const std::string> wanted_variables() const = 0;
+  virtual void log_variable(std::size_t index, std::string_view value) = 0;
 
   // The application has given all it has. A response shorter than its Content-Length is cut
   // off (the connection closes) and reported.

@@ -4,10 +4,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <iterator>
 #include <utility>
 
+#include "base/json_text.h"
+#include "base/named_format.h"
 #include "workerd/http/percent.h"
 #include "workerd/server/field_name.h"
 
@@ -16,27 +19,27 @@ namespace {
 
 constexpr std::string_view kNothing = "-";
 
-void append_or_nothing(std::string_view text, std::string& out) {
-  append_escaped(text.empty() ? kNothing : text, out);
-}
-
-void append_field(const http::RequestHead* head, std::string_view name, std::string& out) {
-  const http::Field* field = head == nullptr ? nullptr : head->find(name);
-  append_or_nothing(field == nullptr ? kNothing : field->value, out);
+std::string_view request_field(const http::RequestHead* head, std::string_view name) {
+  if (head == nullptr) return {};
+  for (auto field = head->fields.rbegin(); field != head->fields.rend(); ++field) {
+    if (same_field_name(field->name, name)) return field->value;
+  }
+  return {};
 }
 
 std::string_view response_field(std::string_view head, std::string_view name) {
+  std::string_view found;
   while (!head.empty()) {
     const std::string_view line = head.substr(0, head.find("\r\n"));
     const std::size_t colon = line.find(':');
     if (colon != std::string_view::npos && same_field_name(line.substr(0, colon), name)) {
       const std::size_t value = line.find_first_not_of(' ', colon + 1);
-      return value == std::string_view::npos ? std::string_view() : line.substr(value);
+      found = value == std::string_view::npos ? std::string_view() : line.substr(value);
     }
     if (line.size() + 2 >= head.size()) break;
     head.remove_prefix(line.size() + 2);
   }
-  return {};
+  return found;
 }
 
 // RFC 4648 section 4, up to the first byte that doesn't belong to it.
@@ -69,19 +72,6 @@ std::string base64_decode(std::string_view text) {
   return out;
 }
 
-// The user of Basic authentication (RFC 7617), who is not verified here. The scheme's case doesn't
-// matter, as a field name's.
-void append_user(const http::RequestHead* head, std::string& out) {
-  const http::Field* field = head == nullptr ? nullptr : head->find("Authorization");
-  constexpr std::string_view kScheme = "Basic ";
-  if (field == nullptr || !same_field_name(field->value.substr(0, kScheme.size()), kScheme)) {
-    out += kNothing;
-    return;
-  }
-  const std::string credentials = base64_decode(field->value.substr(kScheme.size()));
-  append_or_nothing(std::string_view(credentials).substr(0, credentials.find(':')), out);
-}
-
 void append_protocol(const http::RequestHead& head, std::string& out) {
   out += "HTTP/";
   out += static_cast<char>('0' + head.major_version % 10);
@@ -89,26 +79,12 @@ void append_protocol(const http::RequestHead& head, std::string& out) {
   out += static_cast<char>('0' + head.minor_version % 10);
 }
 
-void append_request_line(const http::RequestHead* head, std::string& out) {
-  if (head == nullptr || head->method.empty()) {
-    out += kNothing;
-    return;
-  }
-  append_escaped(head->method, out);
-  out += ' ';
-  append_escaped(head->target, out);
-  out += ' ';
-  append_protocol(*head, out);
-}
-
 template <typename Number>
 void append_number(Number number, std::string& out) {
   fmt::format_to(std::back_inserter(out), "{}", number);
 }
 
-}  // namespace
-
-void append_escaped(std::string_view text, std::string& out) {
+void append_quotable(std::string_view text, std::string& out) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
@@ -125,11 +101,65 @@ void append_escaped(std::string_view text, std::string& out) {
   }
 }
 
+// Cuts what stands from `begin` on, or fills it up.
+void fit(std::size_t width, bool left, std::size_t precision, std::size_t begin, std::string& out) {
+  if (out.size() - begin > precision) out.resize(begin + precision);
+  const std::size_t size = out.size() - begin;
+  if (size < width) out.insert(left ? out.size() : begin, width - size, ' ');
+}
+
+}  // namespace
+
+void AccessFormat::append_escaped(std::string_view text, std::string& out) const {
+  if (escape_ == Escape::kJson) {
+    base::append_json_text(text, out);
+  } else {
+    append_quotable(text, out);
+  }
+}
+
+void AccessFormat::append_or_nothing(std::string_view text, std::string& out) const {
+  append_escaped(text.empty() ? kNothing : text, out);
+}
+
+// The user of Basic authentication (RFC 7617), who is not verified here. The scheme's case doesn't
+// matter, as a field name's.
+void AccessFormat::append_user(const http::RequestHead* head, std::string& out) const {
+  const std::string_view value = request_field(head, "Authorization");
+  constexpr std::string_view kScheme = "Basic ";
+  if (!same_field_name(value.substr(0, kScheme.size()), kScheme)) {
+    out += kNothing;
+    return;
+  }
+  const std::string credentials = base64_decode(value.substr(kScheme.size()));
+  append_or_nothing(std::string_view(credentials).substr(0, credentials.find(':')), out);
+}
+
+void AccessFormat::append_request_line(const http::RequestHead* head, std::string& out) const {
+  if (head == nullptr || head->method.empty()) {
+    out += kNothing;
+    return;
+  }
+  append_escaped(head->method, out);
+  out += ' ';
+  append_escaped(head->target, out);
+  out += ' ';
+  append_protocol(*head, out);
+}
+
+std::size_t AccessFormat::add_variable(std::string_view name) {
+  const auto found = std::find(variables_.begin(), variables_.end(), name);
+  const auto index = static_cast<std::size_t>(found - variables_.begin());
+  if (found == variables_.end()) variables_.emplace_back(name);
+  return index;
+}
+
 AccessFormat::Piece AccessFormat::piece_for(std::string_view name) {
-  static constexpr std::array<std::pair<std::string_view, Atom>, 17> kAtoms{{
+  static constexpr std::array<std::pair<std::string_view, Atom>, 19> kAtoms{{
       {"h", Atom::kRemoteHost},
       {"u", Atom::kUser},
       {"t", Atom::kTime},
+      {"time", Atom::kIsoTime},
       {"r", Atom::kRequestLine},
       {"m", Atom::kMethod},
       {"U", Atom::kPath},
@@ -144,77 +174,78 @@ AccessFormat::Piece AccessFormat::piece_for(std::string_view name) {
       {"M", Atom::kMilliseconds},
       {"L", Atom::kDecimalSeconds},
       {"p", Atom::kProcess},
+      {"pid", Atom::kProcessNumber},
   }};
   for (const auto& [atom_name, atom] : kAtoms) {
-    if (atom_name == name) return {atom, {}};
+    if (atom_name != name) continue;
+    Piece piece{.atom = atom, .text = {}};
+    if (atom == Atom::kRemoteHost) piece.variable = add_variable("REMOTE_ADDR");
+    if (atom == Atom::kPath) piece.variable = add_variable("PATH_INFO");
+    return piece;
   }
-  if (name == "f") return {Atom::kRequestField, "Referer"};
-  if (name == "a") return {Atom::kRequestField, "User-Agent"};
+  if (name == "f") return {.atom = Atom::kRequestField, .text = "Referer"};
+  if (name == "a") return {.atom = Atom::kRequestField, .text = "User-Agent"};
   if (name.size() > 3 && name.front() == '{' && name[name.size() - 2] == '}') {
     const std::string field(name.substr(1, name.size() - 3));
-    if (name.back() == 'i') return {Atom::kRequestField, field};
-    if (name.back() == 'o') return {Atom::kResponseField, field};
+    if (name.back() == 'i') return {.atom = Atom::kRequestField, .text = field};
+    if (name.back() == 'o') return {.atom = Atom::kResponseField, .text = field};
+    if (name.back() == 'e') {
+      return {.atom = Atom::kVariable, .text = {}, .variable = add_variable(field)};
+    }
   }
-  return {Atom::kLiteral, std::string(kNothing)};
+  return {.atom = Atom::kLiteral, .text = std::string(kNothing)};
 }
 
-base::Result<AccessFormat> AccessFormat::compile(std::string_view format) {
+base::Result<AccessFormat> AccessFormat::compile(std::string_view format, Escape escape) {
+  auto parsed = base::parse_named_format(format);
+  if (!parsed) return base::fail("access_log_format: " + parsed.error().message);
   AccessFormat result;
-  std::string literal;
-  const auto add = [&result, &literal](Piece piece) {
-    if (piece.atom == Atom::kLiteral) {
-      literal += piece.text;
-      return;
-    }
-    if (!literal.empty()) result.pieces_.push_back({Atom::kLiteral, std::exchange(literal, {})});
+  result.escape_ = escape;
+  for (const base::FormatPiece& part : *parsed) {
+    Piece piece = part.named ? result.piece_for(part.text) : Piece{.text = part.text};
+    piece.width = part.width;
+    piece.left = part.left;
+    piece.precision = part.precision;
+    piece.padded = part.width > 0 || part.precision != base::FormatPiece::kUnlimited;
     result.pieces_.push_back(std::move(piece));
-  };
-  while (!format.empty()) {
-    const std::size_t percent = format.find('%');
-    literal += format.substr(0, percent);
-    if (percent == std::string_view::npos) break;
-    format.remove_prefix(percent);
-    if (format.starts_with("%%")) {
-      literal += '%';
-      format.remove_prefix(2);
-      continue;
-    }
-    const std::size_t close = format.find(')');
-    if (!format.starts_with("%(") || close == std::string_view::npos ||
-        close + 1 == format.size() || (format[close + 1] != 's' && format[close + 1] != 'd')) {
-      return base::fail("access_log_format: '" + std::string(format.substr(0, 16)) +
-                        "' is not of the form %(name)s; a percent sign is written %%");
-    }
-    add(piece_for(format.substr(2, close - 2)));
-    format.remove_prefix(close + 2);
   }
-  literal += '\n';
-  result.pieces_.push_back({Atom::kLiteral, std::move(literal)});
+  result.pieces_.push_back({.text = "\n"});
   return result;
 }
 
-void AccessFormat::append(const AccessRecord& record, std::string_view time,
+void AccessFormat::append(const AccessRecord& record, const AccessTime& time,
                           std::string& out) const {
-  for (const Piece& piece : pieces_) append_piece(piece, record, time, out);
+  for (const Piece& piece : pieces_) {
+    const std::size_t begin = out.size();
+    append_piece(piece, record, time, out);
+    if (piece.padded) [[unlikely]]
+      fit(piece.width, piece.left, piece.precision, begin, out);
+  }
 }
 
 void AccessFormat::append_piece(const Piece& piece, const AccessRecord& record,
-                                std::string_view time, std::string& out) {
+                                const AccessTime& time, std::string& out) const {
   using std::chrono::duration_cast;
   const http::RequestHead* head = record.head;
   const auto microseconds = duration_cast<std::chrono::microseconds>(record.duration).count();
+  const std::string_view variable = piece.variable < record.variables.size()
+                                        ? std::string_view(record.variables[piece.variable])
+                                        : std::string_view();
   switch (piece.atom) {
     case Atom::kLiteral:
       out += piece.text;
       break;
     case Atom::kRemoteHost:
-      append_or_nothing(record.remote_host, out);
+      append_or_nothing(variable.empty() ? record.remote_host : variable, out);
       break;
     case Atom::kUser:
       append_user(head, out);
       break;
     case Atom::kTime:
-      out += time;
+      out += time.common;
+      break;
+    case Atom::kIsoTime:
+      out += time.iso;
       break;
     case Atom::kRequestLine:
       append_request_line(head, out);
@@ -223,8 +254,8 @@ void AccessFormat::append_piece(const Piece& piece, const AccessRecord& record,
       append_or_nothing(head == nullptr ? kNothing : head->method, out);
       break;
     case Atom::kPath: {
-      std::string path;
-      if (head != nullptr) http::percent_decode(head->path, path);
+      std::string path(variable);
+      if (path.empty() && head != nullptr) http::percent_decode(head->path, path);
       append_or_nothing(path, out);
       break;
     }
@@ -260,11 +291,17 @@ void AccessFormat::append_piece(const Piece& piece, const AccessRecord& record,
     case Atom::kProcess:
       fmt::format_to(std::back_inserter(out), "<{}>", ::getpid());
       break;
+    case Atom::kProcessNumber:
+      append_number(::getpid(), out);
+      break;
     case Atom::kRequestField:
-      append_field(head, piece.text, out);
+      append_or_nothing(request_field(head, piece.text), out);
       break;
     case Atom::kResponseField:
       append_or_nothing(response_field(record.response_head, piece.text), out);
+      break;
+    case Atom::kVariable:
+      append_or_nothing(variable, out);
       break;
   }
 }

@@ -2,10 +2,13 @@
 #include "workerd/server/access_log.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
 #include "base/log.h"
@@ -21,17 +24,27 @@ base::Result<base::UniqueFd> open_file(const std::string& path) {
   return file;
 }
 
+bool is_pipe(int descriptor) {
+  struct stat status {};
+  return ::fstat(descriptor, &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
 }  // namespace
 
-base::Status AccessLog::open(const std::string& path, const std::string& format) {
+base::Status AccessLog::open(const std::string& path, const std::string& format,
+                             AccessFormat::Escape escape) {
   if (path.empty()) return {};
-  auto compiled = AccessFormat::compile(format.empty() ? kDefaultAccessFormat : format);
+  const bool usual = format.empty() || format == kDefaultAccessFormat;
+  const std::string_view form = escape == AccessFormat::Escape::kJson ? kJsonAccessFormat
+                                                                      : kDefaultAccessFormat;
+  auto compiled = AccessFormat::compile(usual ? form : std::string_view(format), escape);
   if (!compiled) return tl::unexpected<base::Error>(compiled.error());
   if (path != "-") {
     auto file = open_file(path);
     if (!file) return tl::unexpected<base::Error>(file.error());
     file_ = std::move(*file);
   }
+  pipe_ = is_pipe(file_ ? file_.get() : STDOUT_FILENO);
   format_ = std::move(*compiled);
   path_ = path;
   lines_.reserve(2 * kFlushBytes);
@@ -39,16 +52,20 @@ base::Status AccessLog::open(const std::string& path, const std::string& format)
   return {};
 }
 
-std::string_view AccessLog::time_text() {
+AccessTime AccessLog::time_texts() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
   if (now.tv_sec != second_) {
     second_ = now.tv_sec;
     tm local{};
     ::localtime_r(&now.tv_sec, &local);
-    time_size_ = ::strftime(time_.data(), time_.size(), "[%d/%b/%Y:%H:%M:%S %z]", &local);
+    const auto print = [&local](std::array<char, 40>& to, const char* format) {
+      return ::strftime(to.data(), to.size(), format, &local);
+    };
+    common_time_size_ = print(common_time_, "[%d/%b/%Y:%H:%M:%S %z]");
+    iso_time_size_ = print(iso_time_, "%Y-%m-%dT%H:%M:%S%z");
   }
-  return {time_.data(), time_size_};
+  return {{common_time_.data(), common_time_size_}, {iso_time_.data(), iso_time_size_}};
 }
 
 void AccessLog::add(const AccessRecord& record) {
@@ -58,7 +75,7 @@ void AccessLog::add(const AccessRecord& record) {
     const auto due = std::chrono::steady_clock::now() + kFlushDelay;
     due_.store(base::to_nanoseconds(due), std::memory_order_relaxed);
   }
-  format_.append(record, time_text(), lines_);
+  format_.append(record, time_texts(), lines_);
   if (lines_.size() >= kFlushBytes) flush_locked();
 }
 
@@ -73,26 +90,54 @@ void AccessLog::flush() {
   flush_locked();
 }
 
+void AccessLog::flush_unless_busy() {
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  if (lock.owns_lock()) flush_locked();
+}
+
 void AccessLog::flush_locked() {
-  std::string_view rest = lines_;
   const int descriptor = file_ ? file_.get() : STDOUT_FILENO;
-  while (!rest.empty()) {
-    const ssize_t size = ::write(descriptor, rest.data(), rest.size());
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) {
-      if (!failing_) {
-        base::log_error(
-            "cannot write to the access log {}: {}; lines are lost until that is mended", path_,
-            std::strerror(errno));
-      }
-      failing_ = true;
-      break;
-    }
-    failing_ = false;
-    rest.remove_prefix(static_cast<std::size_t>(size));
+  const bool written =
+      pipe_ ? write_line_by_line(descriptor, lines_) : write_all(descriptor, lines_);
+  if (!written && !failing_) {
+    base::log_error("cannot write to the access log {}: {}; lines are lost until that is mended",
+                    path_, std::strerror(errno));
   }
+  failing_ = !written;
   lines_.clear();
   due_.store(0, std::memory_order_relaxed);
+}
+
+// As many whole lines at once as a pipe keeps together.
+bool AccessLog::write_line_by_line(int descriptor, std::string_view lines) {
+  while (!lines.empty()) {
+    std::size_t size = lines.substr(0, PIPE_BUF).rfind('\n');
+    if (size == std::string_view::npos) size = lines.find('\n');
+    size = size == std::string_view::npos ? lines.size() : size + 1;
+    if (!write_all(descriptor, lines.substr(0, size))) return false;
+    lines.remove_prefix(size);
+  }
+  return true;
+}
+
+bool AccessLog::write_all(int descriptor, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t size = ::write(descriptor, bytes.data(), bytes.size());
+    if (size >= 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(size));
+      continue;
+    }
+    if (errno == EINTR) continue;
+    // Somebody has made the pipe or terminal non-blocking; it may be full for a moment.
+    constexpr int kPatience = 1000;  // milliseconds
+    pollfd writable{descriptor, POLLOUT, 0};
+    const bool full = errno == EAGAIN;
+    if (!full || failing_ || ::poll(&writable, 1, kPatience) == 0) {
+      if (full) errno = EAGAIN;
+      return false;
+    }
+  }
+  return true;
 }
 
 base::Status AccessLog::reopen() {
@@ -102,6 +147,7 @@ base::Status AccessLog::reopen() {
   auto file = open_file(path_);
   if (!file) return tl::unexpected<base::Error>(file.error());
   file_ = std::move(*file);
+  pipe_ = is_pipe(file_.get());
   return {};
 }
 

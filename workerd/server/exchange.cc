@@ -29,6 +29,7 @@ void Exchange::run(Connection& connection) {
   page_bytes_ = 0;
   encoder_ = http::ResponseEncoder();
   head_.clear();
+  variables_.clear();
   const http::RequestHead& head = connection.head();
   const auto started = std::chrono::steady_clock::now();
   slot_->begin(head.method, head.target, started);
@@ -53,9 +54,18 @@ void Exchange::account(base::TimePoint started, base::TimePoint ended) {
   record.remote_host = connection_->info().remote_host;
   record.status = status_;
   record.response_head = head_;
-  record.body_bytes = page_bytes_ + encoder_.body_bytes();
+  record.body_bytes = logged_bytes();
   record.duration = ended - started;
+  record.variables = variables_;
   log.add(record);
+}
+
+// Of an answer that its client has not waited for only what the socket took counts.
+std::uint64_t Exchange::logged_bytes() const {
+  const std::uint64_t given = page_bytes_ + encoder_.body_bytes();
+  if (!failed_ || !head_sent_) return given;
+  const std::uint64_t out = connection_->transmitter().response_bytes();
+  return std::min(given, out - std::min<std::uint64_t>(out, head_.size()));
 }
 
 http::ResponseContext Exchange::context() {
@@ -224,6 +234,27 @@ base::Status Exchange::send_file(int fd, off_t offset, std::uint64_t length) {
         "the file is longer than the response's Content-Length; the surplus is not sent", EMSGSIZE);
   }
   return {};
+}
+
+base::Status Exchange::early_hints(std::span<const http::Field> fields) {
+  trial_.clear();
+  if (auto encoded = http::append_interim_response({"103 Early Hints", fields}, trial_); !encoded) {
+    return encoded;
+  }
+  if (head_sent_ || ended_ || !connection_->head().at_least_1_1()) return {};
+  connection_->transmitter().send_now(trial_);
+  return {};
+}
+
+std::span<const std::string> Exchange::wanted_variables() const {
+  return connection_->commons().access_log.variables();
+}
+
+void Exchange::log_variable(std::size_t index, std::string_view value) {
+  const std::size_t count = wanted_variables().size();
+  if (index >= count) return;
+  variables_.resize(count);
+  variables_[index] = value;
 }
 
 void Exchange::finish() {

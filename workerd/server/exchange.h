@@ -58,6 +58,9 @@ class Exchange final : private app::RequestBody, private app::Responder, private
   [[nodiscard]] bool may_wait() const override;
   base::Status send_file(int fd, off_t offset, std::uint64_t length) override;
   [[nodiscard]] bool head_sent() const override { return head_sent_; }
+  base::Status early_hints(std::span<const http::Field> fields) override;
+  [[nodiscard]] std::span<const std::string> wanted_variables() const override;
+  void log_variable(std::size_t index, std::string_view value) override;
   void finish() override;
   void fail() override;
 
@@ -75,6 +78,8 @@ class Exchange final : private app::RequestBody, private app::Responder, private
   void end_body(std::string& out);
   base::Status transmit(std::string_view first, std::string_view second, std::string_view third);
   void account(base::TimePoint started, base::TimePoint ended);
+  // Bytes of the answer's body, as the access log has them.
+  [[nodiscard]] std::uint64_t logged_bytes() const;
 
   app::Application* const application_;
   base::Slot* const slot_;
@@ -99,6 +104,7 @@ class Exchange final : private app::RequestBody, private app::Responder, private
   std::string kept_text_;
   std::vector<http::Field> kept_fields_;
   std::string_view kept_status_;
+  std::vector<std::string> variables_;  // for the access log; empty where it wants none
 };
 
 }  // namespace corn::server

@@ -63,7 +63,9 @@ class Server::Engine {
     auto scheme = ForwardedScheme::parse(config_.secure_scheme_headers);
     if (!scheme) return tl::unexpected<base::Error>(scheme.error());
     forwarded_scheme_ = std::move(*scheme);
-    if (auto opened = access_log_.open(config_.access_log, config_.access_log_format); !opened) {
+    const auto escape = config_.log_json ? AccessFormat::Escape::kJson : AccessFormat::Escape::kText;
+    if (auto opened = access_log_.open(config_.access_log, config_.access_log_format, escape);
+        !opened) {
       return opened;
     }
     return reactor_.open();
@@ -90,8 +92,11 @@ class Server::Engine {
     }
   }
 
+  void flush_logs() { access_log_.flush_unless_busy(); }
+
   void abort_requests(base::Milliseconds limit) {
     reactor_.abort(limit, [this] { worker_class_->summon(); });
+    flush_logs();
   }
 
   [[nodiscard]] std::string describe_requests() const {
@@ -157,6 +162,8 @@ void Server::drain(base::Milliseconds grace, bool empty_backlog) {
 }
 
 void Server::quit() { engine_->quit(); }
+
+void Server::flush_logs() { engine_->flush_logs(); }
 
 void Server::reopen_logs() { engine_->reopen_logs(); }
 

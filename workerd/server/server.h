@@ -54,6 +54,10 @@ class Server {
   // Opens the access log anew; if that fails the old file stays in use, which is logged.
   void reopen_logs();
 
+  // For a process that is about to leave without unwinding: writes what the access log holds, unless
+  // a thread is busy with that.
+  void flush_logs();
+
   // The worker is about to be put down: answers 504 on every connection whose request has had no
   // answer begun, closes the rest cleanly. Works while the application hangs. Returns when done or
   // after `limit`.

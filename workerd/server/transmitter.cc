@@ -35,6 +35,7 @@ void Transmitter::begin_response() {
   const std::lock_guard lock(mutex_);
   response_begun_ = false;
   cut_off_ = false;
+  response_start_ = sent_;
 }
 
 bool Transmitter::response_begun() const {
@@ -71,6 +72,7 @@ base::Status Transmitter::send(std::string_view first, std::string_view second,
   std::size_t left = first.size() + second.size() + third.size();
   std::unique_lock lock(mutex_);
   if (unusable()) return client_gone();
+  if (!response_begun_) response_start_ = sent_ + queued();
   response_begun_ = true;
   for (;;) {
     if (queued() == 0) {
@@ -99,6 +101,7 @@ base::Status Transmitter::send(std::string_view first, std::string_view second,
 base::Status Transmitter::send_file(int file, off_t offset, std::uint64_t length, Waiter& waiter) {
   std::unique_lock lock(mutex_);
   if (unusable()) return client_gone();
+  if (!response_begun_) response_start_ = sent_ + queued();
   response_begun_ = true;
   while (length > 0) {
     if (queued() > 0) {
@@ -253,6 +256,11 @@ std::uint64_t Transmitter::take_sent() {
   const std::uint64_t count = sent_ - reported_;
   reported_ = sent_;
   return count;
+}
+
+std::uint64_t Transmitter::response_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return sent_ - response_start_;
 }
 
 std::uint64_t Transmitter::progress() const {

@@ -76,6 +76,8 @@ class Transmitter {
 
   // Bytes sent to the socket since the last call. The loop's owner.
   std::uint64_t take_sent();
+  // Bytes of the response, its head included, that the socket has taken so far.
+  [[nodiscard]] std::uint64_t response_bytes() const;
   // Counts bytes sent: a change means that the client takes something.
   [[nodiscard]] std::uint64_t progress() const;
 
@@ -99,6 +101,7 @@ class Transmitter {
   std::size_t queue_begin_ = 0;
   std::uint64_t sent_ = 0;
   std::uint64_t reported_ = 0;
+  std::uint64_t response_start_ = 0;    // sent_ when the response began
   std::uint64_t writable_turns_ = 0;  // counts flush()
   bool waiting_ = false;
   bool response_begun_ = false;

@@ -78,9 +78,19 @@ class FakeResponder final : public app::Responder {
     const ssize_t n = ::pread(fd, bytes.data(), bytes.size(), offset);
     bytes.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
     ++files;
+    if (file_error != 0) return base::fail("the file is shorter than announced", file_error);
     return write(bytes, false);
   }
   [[nodiscard]] bool head_sent() const override { return sent; }
+  base::Status early_hints(std::span<const http::Field> fields) override {
+    for (const auto& field : fields) hints.emplace_back(field.name, field.value);
+    return {};
+  }
+  [[nodiscard]] std::span<const std::string> wanted_variables() const override { return wanted; }
+  void log_variable(std::size_t index, std::string_view value) override {
+    variables.resize(wanted.size());
+    variables[index] = value;
+  }
   void finish() override { ++finished; }
   void fail() override { ++failed; }
 
@@ -92,13 +102,17 @@ class FakeResponder final : public app::Responder {
 
   std::string status;
   std::vector<std::pair<std::string, std::string>> headers;
+  std::vector<std::pair<std::string, std::string>> hints;
   std::vector<std::string> writes;
+  std::vector<std::string> wanted;     // for the access log
+  std::vector<std::string> variables;  // what came of them
   bool sent = false;
   bool ended = false;
   bool waits = false;
   int finished = 0;
   int failed = 0;
   int files = 0;
+  int file_error = 0;  // what send_file() fails with
   int gone_after = -1;  // writes taken before the client is gone; -1: never
   std::size_t limit = std::string::npos;
 };

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "workerd/runtimes/python/crash_record.h"
 #include "workerd/runtimes/python/exception.h"
 #include "workerd/runtimes/python/gil.h"
 #include "workerd/runtimes/python/object.h"
@@ -160,13 +161,19 @@ InterpreterOptions InterpreterOptions::from(const base::WorkerConfig& config) {
 }
 
 Result<std::unique_ptr<Interpreter>> Interpreter::start(const InterpreterOptions& options) {
+  int faults = options.fault_descriptor;
+  if (options.fault_records) {
+    const auto prepared = prepare_crash_record();
+    if (!prepared) return tl::unexpected(prepared.error());
+    faults = *prepared;
+  }
   const auto program = program_of(options.virtual_env);
   if (!program) return tl::unexpected(program.error());
   if (auto status = initialize(*program, options.program); !status) {
     return tl::unexpected(status.error());
   }
   if (!put_first_on_path(options) || !buffer_by_line("stdout") || !buffer_by_line("stderr") ||
-      !show_faults_on(options.fault_descriptor) || !allow_stack_dumps_until_exit()) {
+      !show_faults_on(faults) || !allow_stack_dumps_until_exit()) {
     return base::fail("Python cannot be set up: " + take_exception().text);
   }
   adopt_thread_state(PyEval_SaveThread());

@@ -20,8 +20,9 @@ class EnvironBuilder {
   EnvironBuilder(const base::WorkerConfig& config, python::Ref errors, python::Ref file_wrapper);
   ~EnvironBuilder();
 
-  // A new environ. Null with an exception set on failure.
-  python::Ref build(const app::Request& request, PyObject* input);
+  // A new environ with these as wsgi.input and wsgi.early_hints. Null with an exception set on
+  // failure.
+  python::Ref build(const app::Request& request, PyObject* input, PyObject* early_hints);
 
  private:
   // Keys, interned.

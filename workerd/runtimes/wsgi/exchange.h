@@ -4,9 +4,6 @@
 #include <Python.h>
 #include <pthread.h>
 
-#include <cstdint>
-#include <optional>
-
 #include "workerd/app/application.h"
 
 namespace corn::wsgi {
@@ -23,7 +20,6 @@ struct Exchange {
   bool body_broken = false;  // reading the request's body failed
   bool client_gone = false;  // sending the response failed; nothing more can be sent
   bool surplus_reported = false;
-  std::optional<std::uint64_t> content_length = std::nullopt;  // as stated by the application
 
   // The engine's objects belong to the thread of handle() (see application.h).
   [[nodiscard]] bool on_own_thread() const {

@@ -60,9 +60,9 @@ std::optional<FileRange> range_of(PyObject* wrapper) {
   if (PyErr_Occurred() != nullptr || ::fstat(range.fd, &status) < 0 || !S_ISREG(status.st_mode)) {
     return std::nullopt;
   }
-  if (status.st_size > range.offset) {
-    range.length = static_cast<std::uint64_t>(status.st_size - range.offset);
-  }
+  // Files of the kernel's own (proc(5)) say that they are empty and are not.
+  if (status.st_size <= range.offset) return std::nullopt;
+  range.length = static_cast<std::uint64_t>(status.st_size - range.offset);
   return range;
 }
 

@@ -171,7 +171,8 @@ bool size_argument(PyObject* const* arguments, Py_ssize_t count, const char* nam
     return false;
   }
   if (count == 0 || arguments[0] == Py_None) return true;
-  const Py_ssize_t value = PyNumber_AsSsize_t(arguments[0], PyExc_OverflowError);
+  // Clipped: more than fits is as good as all.
+  const Py_ssize_t value = PyNumber_AsSsize_t(arguments[0], nullptr);
   if (value == -1 && PyErr_Occurred() != nullptr) return false;
   if (value >= 0) size = static_cast<std::size_t>(value);
   return true;

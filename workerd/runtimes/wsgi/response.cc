@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workerd/runtimes/wsgi/response.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <string>
 
@@ -99,18 +98,22 @@ bool send_iterable(Exchange& exchange, PyObject* result) {
 
 bool send_file(Exchange& exchange, const FileRange& range) {
   if (!check_started(exchange)) return false;
-  const std::uint64_t length =
-      std::min(range.length, exchange.content_length.value_or(range.length));
-  if (length == 0) return true;
   base::Status status;
   {
     const python::GilYield yield;
-    status = exchange.responder.send_file(range.fd, range.offset, length);
+    status = exchange.responder.send_file(range.fd, range.offset, range.length);
   }
-  if (status) return true;
+  // More than Content-Length is cut off in silence: a part of a file is sent this way.
+  if (status || status.error().os_errno == EMSGSIZE) return true;
+  const http::RequestHead& head = exchange.request.head;
+  if (status.error().os_errno == EPIPE) {
+    base::log_debug("The response to {} {} ends early: {}", head.method, head.target,
+                    status.error().message);
+  } else {
+    base::log_error("The response to {} {} is cut off: {}", head.method, head.target,
+                    status.error().message);
+  }
   exchange.client_gone = true;
-  base::log_debug("The response to {} {} ends early: {}", exchange.request.head.method,
-                  exchange.request.head.target, status.error().message);
   return false;
 }
 

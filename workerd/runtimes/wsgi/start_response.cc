@@ -2,12 +2,10 @@
 #include "workerd/runtimes/wsgi/start_response.h"
 
 #include <fmt/core.h>
-#include <strings.h>
 #include <structmember.h>
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstddef>
 #include <vector>
 
@@ -72,52 +70,71 @@ bool check_status(std::string_view status, PyObject* object) {
   return right;
 }
 
-bool read_field(PyObject* item, http::Field& field) {
-  if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) != 2) {
+// Whether header fields are str only (PEP 3333), or bytes too.
+enum class Texts { kStr, kStrOrBytes };
+
+bool field_view(PyObject* object, Texts texts, const char* what, std::string_view& view) {
+  if (texts == Texts::kStrOrBytes && PyBytes_Check(object)) {
+    view = {PyBytes_AS_STRING(object), static_cast<std::size_t>(PyBytes_GET_SIZE(object))};
+    return true;
+  }
+  return latin1_view(object, what, view);
+}
+
+// A pair is a tuple (PEP 3333) or, as gunicorn takes it, a list.
+bool read_field(PyObject* item, Texts texts, http::Field& field) {
+  if (!(PyTuple_Check(item) || PyList_Check(item)) || PySequence_Fast_GET_SIZE(item) != 2) {
     PyErr_Format(PyExc_TypeError, "a header must be a (name, value) tuple, not %.200R", item);
     return false;
   }
-  return latin1_view(PyTuple_GET_ITEM(item, 0), "a header's name", field.name) &&
-         latin1_view(PyTuple_GET_ITEM(item, 1), "a header's value", field.value);
+  return field_view(PySequence_Fast_GET_ITEM(item, 0), texts, "a header's name", field.name) &&
+         field_view(PySequence_Fast_GET_ITEM(item, 1), texts, "a header's value", field.value);
 }
 
-void note_content_length(const http::Field& field, Exchange& exchange) {
-  constexpr std::string_view kName = "content-length";
-  if (field.name.size() != kName.size() ||
-      ::strncasecmp(field.name.data(), kName.data(), kName.size()) != 0) {
-    return;
+// Header fields as the engine takes them, views into the objects of `headers`.
+class Fields {
+ public:
+  // False with an exception set.
+  bool read(PyObject* headers, Texts texts) {
+    // A mapping's items() or a generator is no list, but gunicorn takes it.
+    sequence_ = Ref::steal(PySequence_Fast(headers, ""));
+    if (!sequence_) {
+      if (PyErr_ExceptionMatches(PyExc_TypeError) != 0 && !PyIter_Check(headers)) {
+        PyErr_Format(PyExc_TypeError, "headers must be a list of (name, value) tuples, not %.100s",
+                     Py_TYPE(headers)->tp_name);
+      }
+      return false;
+    }
+    const auto count = static_cast<std::size_t>(PySequence_Fast_GET_SIZE(sequence_.get()));
+    PyObject** items = PySequence_Fast_ITEMS(sequence_.get());
+    if (count > usual_.size()) {
+      many_.resize(count);
+      fields_ = many_;
+    } else {
+      fields_ = std::span(usual_).first(count);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!read_field(items[i], texts, fields_[i])) return false;
+    }
+    return true;
   }
-  std::uint64_t length = 0;
-  const char* end = field.value.data() + field.value.size();
-  if (std::from_chars(field.value.data(), end, length).ptr == end) exchange.content_length = length;
-}
+  [[nodiscard]] std::span<const http::Field> get() const { return fields_; }
+
+ private:
+  static constexpr std::size_t kUsualFields = 24;
+  Ref sequence_;
+  std::array<http::Field, kUsualFields> usual_;
+  std::vector<http::Field> many_;
+  std::span<http::Field> fields_;
+};
 
 bool start(Exchange& exchange, PyObject* status, PyObject* headers) {
   std::string_view status_line;
   if (!latin1_view(status, "status", status_line) || !check_status(status_line, status))
     return false;
-  if (!PyList_Check(headers) && !PyTuple_Check(headers)) {
-    PyErr_Format(PyExc_TypeError, "headers must be a list of (name, value) tuples, not %.100s",
-                 Py_TYPE(headers)->tp_name);
-    return false;
-  }
-  const Py_ssize_t count = PySequence_Fast_GET_SIZE(headers);
-  PyObject** items = PySequence_Fast_ITEMS(headers);
-  constexpr std::size_t kUsualFields = 24;
-  std::array<http::Field, kUsualFields> usual;
-  std::vector<http::Field> many;
-  std::span<http::Field> fields = usual;
-  if (static_cast<std::size_t>(count) > kUsualFields) {
-    many.resize(static_cast<std::size_t>(count));
-    fields = many;
-  }
-  fields = fields.first(static_cast<std::size_t>(count));
-  exchange.content_length.reset();
-  for (std::size_t i = 0; i < fields.size(); ++i) {
-    if (!read_field(items[i], fields[i])) return false;
-    note_content_length(fields[i], exchange);
-  }
-  if (auto started = exchange.responder.start(status_line, fields); !started) {
+  Fields fields;
+  if (!fields.read(headers, Texts::kStr)) return false;
+  if (auto started = exchange.responder.start(status_line, fields.get()); !started) {
     PyErr_SetString(PyExc_ValueError, started.error().message.c_str());
     return false;
   }
@@ -190,6 +207,24 @@ PyObject* write_call(PyObject* object, PyObject* const* arguments, std::size_t f
   Py_RETURN_NONE;
 }
 
+// Does nothing where hints can't be sent any more, as gunicorn's.
+PyObject* early_hints_call(PyObject* object, PyObject* const* arguments, std::size_t flags,
+                           PyObject* keywords) {
+  if (PyVectorcall_NARGS(flags) != 1 || keywords != nullptr) {
+    PyErr_SetString(PyExc_TypeError, "wsgi.early_hints takes one argument, a list of headers");
+    return nullptr;
+  }
+  Exchange* exchange = exchange_of(object, "wsgi.early_hints");
+  if (exchange == nullptr) return nullptr;
+  Fields fields;
+  if (!fields.read(arguments[0], Texts::kStrOrBytes)) return nullptr;
+  if (auto sent = exchange->responder.early_hints(fields.get()); !sent) {
+    PyErr_SetString(PyExc_ValueError, sent.error().message.c_str());
+    return nullptr;
+  }
+  Py_RETURN_NONE;
+}
+
 void callable_deallocate(PyObject* object) {
   PyTypeObject* type = Py_TYPE(object);
   type->tp_free(object);
@@ -226,9 +261,13 @@ Ref make_start_response_type() { return make_type("corn.StartResponse"); }
 
 Ref make_write_type() { return make_type("corn.Write"); }
 
+Ref make_early_hints_type() { return make_type("corn.EarlyHints"); }
+
 Ref new_start_response(PyObject* type) { return new_callable(type, &start_response_call); }
 
 Ref new_write(PyObject* type) { return new_callable(type, &write_call); }
+
+Ref new_early_hints(PyObject* type) { return new_callable(type, &early_hints_call); }
 
 void bind_callable(PyObject* callable, Exchange* exchange) {
   self_of(callable)->exchange = exchange;

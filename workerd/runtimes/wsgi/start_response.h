@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The callables an application answers through (PEP 3333): start_response(status, headers,
-// exc_info=None), and the write(data) that it returns.
+// exc_info=None), and the write(data) that it returns; and wsgi.early_hints(headers), which gunicorn
+// has beside them.
 #pragma once
 
 #include <string_view>
@@ -13,10 +14,12 @@ namespace corn::wsgi {
 // Make the types. With the lock held; null with an exception set on failure.
 python::Ref make_start_response_type();
 python::Ref make_write_type();
+python::Ref make_early_hints_type();
 
 // New objects of these types, not bound to a request yet.
 python::Ref new_start_response(PyObject* type);
 python::Ref new_write(PyObject* type);
+python::Ref new_early_hints(PyObject* type);
 
 // Binds it to a request, or with null ends it: calling it then raises RuntimeError.
 void bind_callable(PyObject* callable, Exchange* exchange);

@@ -3,6 +3,7 @@
 
 #include <fmt/core.h>
 
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "workerd/runtimes/wsgi/exchange.h"
 #include "workerd/runtimes/wsgi/file_wrapper.h"
 #include "workerd/runtimes/wsgi/input.h"
+#include "workerd/runtimes/wsgi/log_variables.h"
 #include "workerd/runtimes/wsgi/response.h"
 #include "workerd/runtimes/wsgi/start_response.h"
 
@@ -29,8 +31,9 @@ struct Handles {
   Ref input;
   Ref start_response;
   Ref write;
+  Ref early_hints;
 
-  explicit operator bool() const { return input && start_response && write; }
+  explicit operator bool() const { return input && start_response && write && early_hints; }
 };
 
 class WsgiApplication final : public app::Application {
@@ -42,6 +45,7 @@ class WsgiApplication final : public app::Application {
         input_type_(make_input_type()),
         start_response_type_(make_start_response_type()),
         write_type_(make_write_type()),
+        early_hints_type_(make_early_hints_type()),
         environs_(
             std::make_unique<EnvironBuilder>(config, std::move(errors), std::move(file_wrapper))) {}
 
@@ -49,14 +53,16 @@ class WsgiApplication final : public app::Application {
     const python::GilHold hold;
     idle_handles_.clear();
     environs_.reset();
-    for (Ref* ref :
-         {&callable_, &file_wrapper_, &input_type_, &start_response_type_, &write_type_}) {
+    log_variables_.reset();
+    for (Ref* ref : {&callable_, &file_wrapper_, &input_type_, &start_response_type_, &write_type_,
+                     &early_hints_type_}) {
       *ref = Ref();
     }
   }
 
   [[nodiscard]] bool complete() const {
-    return callable_ && file_wrapper_ && input_type_ && start_response_type_ && write_type_;
+    return callable_ && file_wrapper_ && input_type_ && start_response_type_ && write_type_ &&
+           early_hints_type_;
   }
 
   void thread_started() override { python::attach_thread(); }
@@ -88,25 +94,26 @@ class WsgiApplication final : public app::Application {
       return handles;
     }
     return {new_input(input_type_.get()), new_start_response(start_response_type_.get()),
-            new_write(write_type_.get())};
+            new_write(write_type_.get()), new_early_hints(early_hints_type_.get())};
   }
 
   static void bind(const Handles& handles, Exchange* exchange) {
     bind_input(handles.input.get(), exchange);
     bind_callable(handles.start_response.get(), exchange);
     bind_callable(handles.write.get(), exchange);
+    bind_callable(handles.early_hints.get(), exchange);
   }
 
   void keep_handles(Handles handles) {
     const auto ours_alone = [](const Ref& ref) { return Py_REFCNT(ref.get()) == 1; };
     if (ours_alone(handles.input) && ours_alone(handles.start_response) &&
-        ours_alone(handles.write)) {
+        ours_alone(handles.write) && ours_alone(handles.early_hints)) {
       idle_handles_.push_back(std::move(handles));
     }
   }
 
   void answer(Exchange& exchange, const Handles& handles) {
-    Ref environ = environs_->build(exchange.request, handles.input.get());
+    Ref environ = environs_->build(exchange.request, handles.input.get(), handles.early_hints.get());
     Ref result;
     if (environ) {
       PyObject* arguments[] = {nullptr, environ.get(), handles.start_response.get()};
@@ -123,6 +130,14 @@ class WsgiApplication final : public app::Application {
     if (result && !close_result(result.get())) {
       log_failure(exchange.request, "Error closing the response to");
     }
+    if (environ) give_log_variables(environ.get(), exchange.responder);
+  }
+
+  void give_log_variables(PyObject* environ, app::Responder& responder) {
+    const auto wanted = responder.wanted_variables();
+    if (wanted.empty()) return;
+    if (!log_variables_) log_variables_.emplace(wanted);
+    log_variables_->give(environ, responder);
   }
 
   // The application failed, or the client left before it was done.
@@ -151,7 +166,9 @@ class WsgiApplication final : public app::Application {
   Ref input_type_;
   Ref start_response_type_;
   Ref write_type_;
+  Ref early_hints_type_;
   std::unique_ptr<EnvironBuilder> environs_;
+  std::optional<LogVariables> log_variables_;  // made when the first request ends
   std::vector<Handles> idle_handles_;  // guarded by the interpreter's lock, as all of it
 };
 
