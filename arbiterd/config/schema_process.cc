@@ -29,12 +29,13 @@ std::vector<Setting> logs() {
        .default_text = R"(%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s")",
        .default_note = "the common log format with referrer and user agent",
        .help = "What such a line says, in gunicorn's notation.",
-       .more = "Atoms: h remote address, l -, u user, t date, r request line, m method, U path, q "
-               "query, H protocol, s status, b and B bytes of the body, f referrer, a user agent, "
-               "T, M, D and L duration in s, ms, us and decimal s, p pid, {name}i and {name}o "
-               "request and response headers, {name}e variables of the WSGI environ. Corn's own: time "
-               "in ISO 8601, pid the number alone. What is sent by clients is escaped, with log_format "
-               "json as JSON wants it.",
+       .more =
+           "Atoms: h remote address, l -, u user, t date, r request line, m method, U path, q "
+           "query, H protocol, s status, b and B bytes of the body, f referrer, a user agent, "
+           "T, M, D and L duration in s, ms, us and decimal s, p pid, {name}i and {name}o "
+           "request and response headers, {name}e variables of the WSGI environ. Corn's own: time "
+           "in ISO 8601, pid the number alone. What is sent by clients is escaped, with log_format "
+           "json as JSON wants it.",
        .problem = access_format_problem,
        .to_pool = [](const Value& v, PoolSettings& p) { p.worker.access_log_format = v.text(); }},
       {.name = "errorlog",

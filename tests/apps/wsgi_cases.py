@@ -485,6 +485,33 @@ def echo_as_it_comes(environ, start):
         yield line.upper()
 
 
+# ---- the connection itself ----
+
+def socket_looked_at(environ, start):
+    sock = environ["gunicorn.socket"]
+    answer = repr([sock.getpeername()[0], sock.getsockname()[1], sock.fileno() > 2,
+                   sock.gettimeout()]).encode()
+    start("200 OK", [("Content-Length", str(len(answer)))])
+    return [answer]
+
+
+def socket_taken_over(environ, start):
+    """Answers for itself, echoes lines until one is empty, and leaves as it would in gunicorn."""
+    sock = environ["gunicorn.socket"]
+    sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\n\r\n")
+    with sock.makefile("rb") as lines:
+        for line in lines:
+            if line == b"\n":
+                break
+            sock.sendall(line.upper())
+    raise StopIteration
+
+
+def socket_taken_over_by_error(environ, start):
+    environ["gunicorn.socket"].sendall(b"mine")
+    raise RuntimeError("after taking over")
+
+
 # ---- the rest ----
 
 def early_hints(environ, start):

@@ -400,6 +400,35 @@ def test_early_hints_go_out_before_the_answer(server):
     assert b"103" not in raw(server, "early_hints", version="1.0")
 
 
+# ---- gunicorn.socket ----
+
+def test_the_connection_can_be_looked_at(server):
+    first = "GET /socket_looked_at HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+    last = b"GET /as_list HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+    answer = exchange(server.port, first + last)
+    assert f"['127.0.0.1', {server.port}, True, None]".encode() in answer
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_the_connection_can_be_taken_over(server):
+    mark = len(server.log())
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as connection:
+        connection.sendall(b"GET /socket_taken_over HTTP/1.1\r\nHost: test\r\n"
+                           b"Connection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+        stream = connection.makefile("rb")
+        assert stream.readline() == b"HTTP/1.1 101 Switching Protocols\r\n"
+        assert [stream.readline(), stream.readline()] == [b"Upgrade: echo\r\n", b"\r\n"]
+        for word in (b"one\n", b"two\n"):
+            connection.sendall(word)
+            assert stream.readline() == word.upper()
+        connection.sendall(b"\n")
+        assert stream.read() == b""
+    wait_until(lambda: "GET /socket_taken_over 101 0" in server.access_log.read_text(), "the log")
+    assert "[ERROR]" not in server.log()[mark:]
+    assert raw(server, "socket_taken_over_by_error") == b"mine"
+    logged_since(server, mark, "RuntimeError: after taking over")
+
+
 # ---- last ----
 
 def test_none_of_this_has_stopped_a_worker(server):

@@ -45,6 +45,7 @@ struct ConnectionInfo {
   std::string remote_host;  // numeric address; "" for a unix socket's client
   std::uint16_t remote_port = 0;
   const base::ListenerInfo* listener = nullptr;
+  int socket = -1;  // the engine's own, to be looked at; what may be done beside: hand_over()
 };
 
 struct Request {
@@ -80,8 +81,8 @@ class Responder {
 
   [[nodiscard]] virtual bool head_sent() const = 0;
 
-  // Sends "103 Early Hints" with these fields (RFC 8297) at once; not to clients of HTTP/1.0, and not
-  // once the head is out. Fails, having sent nothing, when a field can't be sent.
+  // Sends "103 Early Hints" with these fields (RFC 8297) at once; not to clients of HTTP/1.0, and
+  // not once the head is out. Fails, having sent nothing, when a field can't be sent.
   virtual base::Status early_hints(std::span<const http::Field> fields) = 0;
 
   // The runtime's own variables (WSGI: of the environ) that the access log is made of, by name in
@@ -89,6 +90,12 @@ class Responder {
   // by log_variable() with the name's index, before handle() returns.
   [[nodiscard]] virtual std::span<const std::string> wanted_variables() const = 0;
   virtual void log_variable(std::size_t index, std::string_view value) = 0;
+
+  // Leaves the connection's socket (ConnectionInfo::socket) to the application, which may make a
+  // duplicate of it and change its mode: the engine sends and receives nothing more and closes it
+  // when handle() returns. Fails, changing nothing, when part of the request has not arrived or
+  // part of an answer not left.
+  virtual base::Status hand_over() = 0;
 
   // The application has given all it has. A response shorter than its Content-Length is cut
   // off (the connection closes) and reported.

@@ -35,8 +35,8 @@ base::Status AccessLog::open(const std::string& path, const std::string& format,
                              AccessFormat::Escape escape) {
   if (path.empty()) return {};
   const bool usual = format.empty() || format == kDefaultAccessFormat;
-  const std::string_view form = escape == AccessFormat::Escape::kJson ? kJsonAccessFormat
-                                                                      : kDefaultAccessFormat;
+  const std::string_view form =
+      escape == AccessFormat::Escape::kJson ? kJsonAccessFormat : kDefaultAccessFormat;
   auto compiled = AccessFormat::compile(usual ? form : std::string_view(format), escape);
   if (!compiled) return tl::unexpected<base::Error>(compiled.error());
   if (path != "-") {
@@ -96,6 +96,7 @@ void AccessLog::flush_unless_busy() {
 }
 
 void AccessLog::flush_locked() {
+  if (torn_ && !lines_.empty()) lines_.insert(lines_.begin(), '\n');
   const int descriptor = file_ ? file_.get() : STDOUT_FILENO;
   const bool written =
       pipe_ ? write_line_by_line(descriptor, lines_) : write_all(descriptor, lines_);
@@ -124,6 +125,7 @@ bool AccessLog::write_all(int descriptor, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t size = ::write(descriptor, bytes.data(), bytes.size());
     if (size >= 0) {
+      if (size > 0) torn_ = bytes[static_cast<std::size_t>(size) - 1] != '\n';
       bytes.remove_prefix(static_cast<std::size_t>(size));
       continue;
     }

@@ -67,6 +67,7 @@ class AccessLog {
   bool pipe_ = false;    // what is written to is a pipe
   std::string lines_;
   bool failing_ = false;  // the last write failed, which was logged
+  bool torn_ = false;     // and has left half a line behind, which the next one must not join
   std::int64_t second_ = -1;
   std::array<char, 40> common_time_{};
   std::size_t common_time_size_ = 0;

@@ -24,6 +24,11 @@ std::int64_t unix_seconds() {
   return now.tv_sec;
 }
 
+app::ConnectionInfo with_socket(app::ConnectionInfo info, int socket) {
+  info.socket = socket;
+  return info;
+}
+
 }  // namespace
 
 Connection::Connection(ConnectionCommons& commons, ConnectionId id, base::UniqueFd socket,
@@ -31,7 +36,7 @@ Connection::Connection(ConnectionCommons& commons, ConnectionId id, base::Unique
     : commons_(&commons),
       id_(id),
       socket_(std::move(socket)),
-      info_(std::move(info)),
+      info_(with_socket(std::move(info), socket_.get())),
       trust_(trust),
       input_(commons.buffers),
       next_(commons.buffers),

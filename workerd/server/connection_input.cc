@@ -63,7 +63,7 @@ void Connection::advance(base::TimePoint now) {
 
 std::size_t Connection::receive(std::span<char> space, base::TimePoint now) {
   for (;;) {
-    const ssize_t size = ::recv(socket_.get(), space.data(), space.size(), 0);
+    const ssize_t size = ::recv(socket_.get(), space.data(), space.size(), MSG_DONTWAIT);
     if (size > 0) {
       const auto count = static_cast<std::size_t>(size);
       if (count < space.size() && !until_end_) input_ready_ = false;

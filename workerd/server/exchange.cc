@@ -246,6 +246,22 @@ base::Status Exchange::early_hints(std::span<const http::Field> fields) {
   return {};
 }
 
+base::Status Exchange::hand_over() {
+  if (ended_) return base::fail("the request has been answered", EALREADY);
+  if (connection_->head().has_body() && !connection_->body().is_complete()) {
+    return base::fail("the request's body has not arrived yet", EBUSY);
+  }
+  Transmitter& transmitter = connection_->transmitter();
+  if (transmitter.may_wait()) {
+    return base::fail("the client has not taken what was sent before", EBUSY);
+  }
+  // Nothing is sent, but from here on no answer of the engine's own fits.
+  if (auto begun = transmitter.send({}, {}, {}, *this); !begun) return begun;
+  ended_ = failed_ = head_sent_ = true;
+  if (!started_) status_ = 101;
+  return {};
+}
+
 std::span<const std::string> Exchange::wanted_variables() const {
   return connection_->commons().access_log.variables();
 }

@@ -61,6 +61,7 @@ class Exchange final : private app::RequestBody, private app::Responder, private
   base::Status early_hints(std::span<const http::Field> fields) override;
   [[nodiscard]] std::span<const std::string> wanted_variables() const override;
   void log_variable(std::size_t index, std::string_view value) override;
+  base::Status hand_over() override;
   void finish() override;
   void fail() override;
 

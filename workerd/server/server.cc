@@ -63,7 +63,8 @@ class Server::Engine {
     auto scheme = ForwardedScheme::parse(config_.secure_scheme_headers);
     if (!scheme) return tl::unexpected<base::Error>(scheme.error());
     forwarded_scheme_ = std::move(*scheme);
-    const auto escape = config_.log_json ? AccessFormat::Escape::kJson : AccessFormat::Escape::kText;
+    const auto escape =
+        config_.log_json ? AccessFormat::Escape::kJson : AccessFormat::Escape::kText;
     if (auto opened = access_log_.open(config_.access_log, config_.access_log_format, escape);
         !opened) {
       return opened;

@@ -54,8 +54,8 @@ class Server {
   // Opens the access log anew; if that fails the old file stays in use, which is logged.
   void reopen_logs();
 
-  // For a process that is about to leave without unwinding: writes what the access log holds, unless
-  // a thread is busy with that.
+  // For a process that is about to leave without unwinding: writes what the access log holds,
+  // unless a thread is busy with that.
   void flush_logs();
 
   // The worker is about to be put down: answers 504 on every connection whose request has had no

@@ -101,7 +101,7 @@ class Transmitter {
   std::size_t queue_begin_ = 0;
   std::uint64_t sent_ = 0;
   std::uint64_t reported_ = 0;
-  std::uint64_t response_start_ = 0;    // sent_ when the response began
+  std::uint64_t response_start_ = 0;  // sent_ when the response began
   std::uint64_t writable_turns_ = 0;  // counts flush()
   bool waiting_ = false;
   bool response_begun_ = false;

@@ -21,9 +21,9 @@ TEST(JsonText, WhatIsNoUtf8IsWrittenByteByByte) {
   EXPECT_EQ(json("\xff"), "\\u00ff");
   EXPECT_EQ(json("\xc3"), "\\u00c3");
   EXPECT_EQ(json("\xc3("), "\\u00c3(");
-  EXPECT_EQ(json("\xc0\xaf"), "\\u00c0\\u00af");                          // longer than needed
-  EXPECT_EQ(json("\xed\xa0\x80"), "\\u00ed\\u00a0\\u0080");                // a surrogate
-  EXPECT_EQ(json("\xf4\x90\x80\x80"), "\\u00f4\\u0090\\u0080\\u0080");      // beyond U+10FFFF
+  EXPECT_EQ(json("\xc0\xaf"), "\\u00c0\\u00af");                        // longer than needed
+  EXPECT_EQ(json("\xed\xa0\x80"), "\\u00ed\\u00a0\\u0080");             // a surrogate
+  EXPECT_EQ(json("\xf4\x90\x80\x80"), "\\u00f4\\u0090\\u0080\\u0080");  // beyond U+10FFFF
   EXPECT_EQ(json("\xe2\x82"), "\\u00e2\\u0082");
 }
 

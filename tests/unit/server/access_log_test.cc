@@ -4,11 +4,13 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <regex>
@@ -207,6 +209,25 @@ TEST_F(AccessLogTest, FullPipeThatDoesNotWaitIsWaitedForAndLosesNothing) {
   ::close(before);
   drain.join();
   EXPECT_EQ(lines, kLines);
+}
+
+TEST_F(AccessLogTest, LineAfterAFullDiskStandsByItself) {
+  AccessLog log;
+  ASSERT_TRUE(log.open(path_, "%(m)s"));
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto ignored = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit six{6, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &six), 0);
+  log.add(record_);
+  log.add(record_);
+  log.flush();
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, ignored);
+  EXPECT_EQ(content(path_), "GET\nGE");
+  log.add(record_);
+  log.flush();
+  EXPECT_EQ(content(path_), "GET\nGE\nGET\n");
 }
 
 TEST_F(AccessLogTest, LastWordsDoNotWaitForAWriter) {

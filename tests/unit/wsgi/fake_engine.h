@@ -91,6 +91,10 @@ class FakeResponder final : public app::Responder {
     variables.resize(wanted.size());
     variables[index] = value;
   }
+  base::Status hand_over() override {
+    ++handed_over;
+    return {};
+  }
   void finish() override { ++finished; }
   void fail() override { ++failed; }
 
@@ -109,10 +113,11 @@ class FakeResponder final : public app::Responder {
   bool sent = false;
   bool ended = false;
   bool waits = false;
+  int handed_over = 0;
   int finished = 0;
   int failed = 0;
   int files = 0;
-  int file_error = 0;  // what send_file() fails with
+  int file_error = 0;   // what send_file() fails with
   int gone_after = -1;  // writes taken before the client is gone; -1: never
   std::size_t limit = std::string::npos;
 };

@@ -36,10 +36,9 @@ class Wsgi : public ::testing::Test {
   // An application with this body, which sees environ and start_response. `before`: goes ahead of
   // it.
   void load_body(const std::string& body, const std::string& before = "") {
-    std::string source =
-        before +
-        "import sys, json, threading\n"
-        "def application(environ, start_response):\n";
+    std::string source = before +
+                         "import sys, json, threading\n"
+                         "def application(environ, start_response):\n";
     std::size_t start = 0;
     while (start < body.size()) {
       const auto end = std::min(body.find('\n', start), body.size());

@@ -15,7 +15,7 @@ struct InterpreterOptions {
   std::vector<std::string> python_path;  // follow it
   std::string virtual_env;               // directory of a virtual environment; empty: none
   std::string program = "workerd";       // sys.argv[0]
-  int fault_descriptor = -1;  // where a crash of C code shows the Python stacks; -1: nowhere
+  int fault_descriptor = -1;   // where a crash of C code shows the Python stacks; -1: nowhere
   bool fault_records = false;  // not there but as an entry of the error log, which is JSON
 
   static InterpreterOptions from(const base::WorkerConfig& config);

@@ -28,6 +28,7 @@ struct EnvironBuilder::Keys {
   Ref url_scheme = make("wsgi.url_scheme");
   Ref input = make("wsgi.input");
   Ref early_hints = make("wsgi.early_hints");
+  Ref socket = make("gunicorn.socket");
 };
 
 namespace {
@@ -85,14 +86,16 @@ EnvironBuilder::EnvironBuilder(const base::WorkerConfig& config, Ref errors, Ref
 
 EnvironBuilder::~EnvironBuilder() = default;
 
-Ref EnvironBuilder::build(const app::Request& request, PyObject* input, PyObject* early_hints) {
+Ref EnvironBuilder::build(const app::Request& request, const Objects& objects) {
   PyObject* base = template_of(request);
   if (base == nullptr) return {};
   Ref environ = Ref::steal(PyDict_Copy(base));
   if (!environ) return {};
   PyObject* script_name = script_name_.get();
   PyObject* target = environ.get();
-  if (!set(target, keys_->input, input) || !set(target, keys_->early_hints, early_hints) ||
+  if (!set(target, keys_->input, objects.input) ||
+      !set(target, keys_->early_hints, objects.early_hints) ||
+      !set(target, keys_->socket, objects.socket) ||
       !set(target, keys_->url_scheme, scheme_.get(request.scheme)) ||
       !set_request_line(target, request.head) || !set_client(target, request.connection) ||
       !set_headers(target, request.head, script_name) ||
@@ -124,6 +127,7 @@ Ref EnvironBuilder::make_template(const base::ListenerInfo& listener) {
       set(environ, keys_->raw_uri, Py_None) && set(environ, keys_->server_protocol, Py_None) &&
       set(environ, keys_->remote_addr, Py_None) && set(environ, keys_->url_scheme, Py_None) &&
       set(environ, keys_->input, Py_None) && set(environ, keys_->early_hints, Py_None) &&
+      set(environ, keys_->socket, Py_None) &&
       // The same for all.
       set(environ, keys_->server_name, to_native(listener.host).get()) &&
       set(environ, keys_->server_port, to_native(port).get()) &&

@@ -20,9 +20,14 @@ class EnvironBuilder {
   EnvironBuilder(const base::WorkerConfig& config, python::Ref errors, python::Ref file_wrapper);
   ~EnvironBuilder();
 
-  // A new environ with these as wsgi.input and wsgi.early_hints. Null with an exception set on
-  // failure.
-  python::Ref build(const app::Request& request, PyObject* input, PyObject* early_hints);
+  // The objects of a request that stand in its environ.
+  struct Objects {
+    PyObject* input;        // wsgi.input
+    PyObject* early_hints;  // wsgi.early_hints
+    PyObject* socket;       // gunicorn.socket
+  };
+  // A new environ. Null with an exception set on failure.
+  python::Ref build(const app::Request& request, const Objects& objects);
 
  private:
   // Keys, interned.

@@ -20,6 +20,7 @@ struct Exchange {
   bool body_broken = false;  // reading the request's body failed
   bool client_gone = false;  // sending the response failed; nothing more can be sent
   bool surplus_reported = false;
+  bool handed_over = false;  // the application has the connection's socket
 
   // The engine's objects belong to the thread of handle() (see application.h).
   [[nodiscard]] bool on_own_thread() const {

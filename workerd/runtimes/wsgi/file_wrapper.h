@@ -23,7 +23,8 @@ struct FileRange {
 
 // The rest of the regular file that `wrapper` (an instance of that type) stands for, from where the
 // application would read next. nullopt when it must be read through Python: no descriptor, not a
-// regular file, none of its size left, or an object that changes what it reads (compressed, text). No exception stays set.
+// regular file, none of its size left, or an object that changes what it reads (compressed, text).
+// No exception stays set.
 std::optional<FileRange> file_range(PyObject* wrapper);
 
 }  // namespace corn::wsgi

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The callables an application answers through (PEP 3333): start_response(status, headers,
-// exc_info=None), and the write(data) that it returns; and wsgi.early_hints(headers), which gunicorn
-// has beside them.
+// exc_info=None), and the write(data) that it returns; and wsgi.early_hints(headers), which
+// gunicorn has beside them.
 #pragma once
 
 #include <string_view>

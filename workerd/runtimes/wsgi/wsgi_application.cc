@@ -19,6 +19,7 @@
 #include "workerd/runtimes/wsgi/input.h"
 #include "workerd/runtimes/wsgi/log_variables.h"
 #include "workerd/runtimes/wsgi/response.h"
+#include "workerd/runtimes/wsgi/socket.h"
 #include "workerd/runtimes/wsgi/start_response.h"
 
 namespace corn::wsgi {
@@ -32,8 +33,11 @@ struct Handles {
   Ref start_response;
   Ref write;
   Ref early_hints;
+  Ref socket;
 
-  explicit operator bool() const { return input && start_response && write && early_hints; }
+  explicit operator bool() const {
+    return input && start_response && write && early_hints && socket;
+  }
 };
 
 class WsgiApplication final : public app::Application {
@@ -46,6 +50,7 @@ class WsgiApplication final : public app::Application {
         start_response_type_(make_start_response_type()),
         write_type_(make_write_type()),
         early_hints_type_(make_early_hints_type()),
+        socket_type_(make_socket_type()),
         environs_(
             std::make_unique<EnvironBuilder>(config, std::move(errors), std::move(file_wrapper))) {}
 
@@ -55,14 +60,14 @@ class WsgiApplication final : public app::Application {
     environs_.reset();
     log_variables_.reset();
     for (Ref* ref : {&callable_, &file_wrapper_, &input_type_, &start_response_type_, &write_type_,
-                     &early_hints_type_}) {
+                     &early_hints_type_, &socket_type_}) {
       *ref = Ref();
     }
   }
 
   [[nodiscard]] bool complete() const {
     return callable_ && file_wrapper_ && input_type_ && start_response_type_ && write_type_ &&
-           early_hints_type_;
+           early_hints_type_ && socket_type_;
   }
 
   void thread_started() override { python::attach_thread(); }
@@ -94,7 +99,8 @@ class WsgiApplication final : public app::Application {
       return handles;
     }
     return {new_input(input_type_.get()), new_start_response(start_response_type_.get()),
-            new_write(write_type_.get()), new_early_hints(early_hints_type_.get())};
+            new_write(write_type_.get()), new_early_hints(early_hints_type_.get()),
+            new_socket(socket_type_.get())};
   }
 
   static void bind(const Handles& handles, Exchange* exchange) {
@@ -102,25 +108,29 @@ class WsgiApplication final : public app::Application {
     bind_callable(handles.start_response.get(), exchange);
     bind_callable(handles.write.get(), exchange);
     bind_callable(handles.early_hints.get(), exchange);
+    bind_socket(handles.socket.get(), exchange);
   }
 
   void keep_handles(Handles handles) {
     const auto ours_alone = [](const Ref& ref) { return Py_REFCNT(ref.get()) == 1; };
     if (ours_alone(handles.input) && ours_alone(handles.start_response) &&
-        ours_alone(handles.write) && ours_alone(handles.early_hints)) {
+        ours_alone(handles.write) && ours_alone(handles.early_hints) &&
+        ours_alone(handles.socket)) {
       idle_handles_.push_back(std::move(handles));
     }
   }
 
   void answer(Exchange& exchange, const Handles& handles) {
-    Ref environ = environs_->build(exchange.request, handles.input.get(), handles.early_hints.get());
+    Ref environ = environs_->build(
+        exchange.request, {handles.input.get(), handles.early_hints.get(), handles.socket.get()});
     Ref result;
     if (environ) {
       PyObject* arguments[] = {nullptr, environ.get(), handles.start_response.get()};
       result = Ref::steal(PyObject_Vectorcall(callable_.get(), arguments + 1,
                                               2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
     }
-    const bool sent = result && send_result(exchange, result.get(), file_wrapper_.get());
+    const bool sent = result && (exchange.handed_over ||
+                                 send_result(exchange, result.get(), file_wrapper_.get()));
     if (sent) {
       const python::GilYield yield(exchange.responder.may_wait());
       exchange.responder.finish();
@@ -143,8 +153,12 @@ class WsgiApplication final : public app::Application {
   // The application failed, or the client left before it was done.
   static void give_up(Exchange& exchange) {
     const bool raised = PyErr_Occurred() != nullptr;
-    const bool for_want_of_client = exchange.client_gone || exchange.body_broken;
-    if (raised && for_want_of_client && PyErr_ExceptionMatches(PyExc_OSError) != 0) {
+    const bool for_want_of_client =
+        exchange.client_gone || exchange.body_broken || exchange.handed_over;
+    if (raised && exchange.handed_over && PyErr_ExceptionMatches(PyExc_StopIteration) != 0) {
+      // How applications tell gunicorn that they have answered for themselves.
+      PyErr_Clear();
+    } else if (raised && for_want_of_client && PyErr_ExceptionMatches(PyExc_OSError) != 0) {
       // The application passed on what it was told about the connection; that is no fault of its
       // own.
       base::log_debug("{} {} ended early: {}", exchange.request.head.method,
@@ -167,9 +181,10 @@ class WsgiApplication final : public app::Application {
   Ref start_response_type_;
   Ref write_type_;
   Ref early_hints_type_;
+  Ref socket_type_;
   std::unique_ptr<EnvironBuilder> environs_;
   std::optional<LogVariables> log_variables_;  // made when the first request ends
-  std::vector<Handles> idle_handles_;  // guarded by the interpreter's lock, as all of it
+  std::vector<Handles> idle_handles_;          // guarded by the interpreter's lock, as all of it
 };
 
 }  // namespace
