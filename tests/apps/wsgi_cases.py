@@ -2,18 +2,17 @@
 """The corners of PEP 3333: each path is one thing that an application may do, right or wrong. What close() and
 clients that left have done to it is counted in /counts.
 
-    /NAME    the function NAME below
+    /NAME    the function NAME below or in wsgi_files.py
     /counts  JSON: {"closed": ..., "made": ...}
 """
-import collections
-import io
 import json
 import os
 import sys
-import tempfile
 import time
 
-counts = collections.Counter()
+import wsgi_files
+from wsgi_files import counts
+
 BLOCKS = [b"one-", b"two-", b"three"]
 
 
@@ -373,101 +372,6 @@ def deep_recursion(environ, start):
     return deep_recursion(environ, start)
 
 
-# ---- files ----
-
-def file_of(content):
-    file = tempfile.TemporaryFile()
-    file.write(content)
-    file.seek(0)
-    return file
-
-
-class CountedFile(io.BytesIO):
-    def close(self):
-        if not self.closed:
-            counts["closed"] += 1
-        super().close()
-
-
-def file_whole(environ, start):
-    start("200 OK", [])
-    return environ["wsgi.file_wrapper"](file_of(bytes(range(256)) * 4096))
-
-
-def file_with_length(environ, start):
-    start("200 OK", [("Content-Length", str(256 * 4096))])
-    return environ["wsgi.file_wrapper"](file_of(bytes(range(256)) * 4096))
-
-
-def file_part(environ, start):
-    file = file_of(b"0123456789" * 10)
-    file.seek(15)
-    start("206 Partial Content", [("Content-Length", "10")])
-    return environ["wsgi.file_wrapper"](file)
-
-
-def file_after_read(environ, start):
-    file = file_of(b"0123456789" * 10)
-    file.read(95)
-    start("200 OK", [])
-    return environ["wsgi.file_wrapper"](file, 3)
-
-
-def file_too_short(environ, start):
-    start("200 OK", [("Content-Length", "100")])
-    return environ["wsgi.file_wrapper"](file_of(b"0123"))
-
-
-def file_length_padded(environ, start):
-    start("200 OK", [("Content-Length", " 4 ")])
-    return environ["wsgi.file_wrapper"](file_of(b"0123456789"))
-
-
-def file_in_memory(environ, start):
-    counts["made"] += 1
-    start("200 OK", [])
-    return environ["wsgi.file_wrapper"](CountedFile(b"0123456789" * 1000), 512)
-
-
-def file_from_pipe(environ, start):
-    reader, writer = os.pipe()
-    os.write(writer, b"through a pipe")
-    os.close(writer)
-    start("200 OK", [])
-    return environ["wsgi.file_wrapper"](os.fdopen(reader, "rb"))
-
-
-def file_of_kernel(environ, start):
-    """A regular file that says it is empty."""
-    start("200 OK", [])
-    return environ["wsgi.file_wrapper"](open("/proc/self/status", "rb"))
-
-
-def file_after_write(environ, start):
-    start("200 OK", [])(b"before:")
-    return environ["wsgi.file_wrapper"](file_of(b"file"))
-
-
-def file_empty(environ, start):
-    start("200 OK", [])
-    return environ["wsgi.file_wrapper"](file_of(b""))
-
-
-def file_large(environ, start):
-    counts["made"] += 1
-    file = file_of(b"")
-    file.truncate(64 * 1024 * 1024)
-    wrapper = environ["wsgi.file_wrapper"](file)
-    close = wrapper.close
-
-    def counting():
-        counts["closed"] += 1
-        close()
-    wrapper.close = counting
-    start("200 OK", [])
-    return wrapper
-
-
 # ---- input ----
 
 def reads(environ, start):
@@ -483,33 +387,6 @@ def echo_as_it_comes(environ, start):
     start("200 OK", [])
     for line in environ["wsgi.input"]:
         yield line.upper()
-
-
-# ---- the connection itself ----
-
-def socket_looked_at(environ, start):
-    sock = environ["gunicorn.socket"]
-    answer = repr([sock.getpeername()[0], sock.getsockname()[1], sock.fileno() > 2,
-                   sock.gettimeout()]).encode()
-    start("200 OK", [("Content-Length", str(len(answer)))])
-    return [answer]
-
-
-def socket_taken_over(environ, start):
-    """Answers for itself, echoes lines until one is empty, and leaves as it would in gunicorn."""
-    sock = environ["gunicorn.socket"]
-    sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\n\r\n")
-    with sock.makefile("rb") as lines:
-        for line in lines:
-            if line == b"\n":
-                break
-            sock.sendall(line.upper())
-    raise StopIteration
-
-
-def socket_taken_over_by_error(environ, start):
-    environ["gunicorn.socket"].sendall(b"mine")
-    raise RuntimeError("after taking over")
 
 
 # ---- the rest ----
@@ -567,4 +444,5 @@ def application(environ, start_response):
         return with_headers(environ, start_response, headers=WRONG_HEADERS[name])
     if kind == "wrong-status":
         return with_headers(environ, start_response, status=WRONG_STATUS[name])
-    return globals()[kind](environ, start_response)
+    case = globals().get(kind) or getattr(wsgi_files, kind)
+    return case(environ, start_response)

@@ -260,7 +260,7 @@ std::uint64_t Transmitter::take_sent() {
 
 std::uint64_t Transmitter::response_bytes() const {
   const std::lock_guard lock(mutex_);
-  return sent_ - response_start_;
+  return sent_ - std::min(sent_, response_start_);  // an interim response may still be queued
 }
 
 std::uint64_t Transmitter::progress() const {
