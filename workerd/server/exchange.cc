@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workerd/server/exchange.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 
 #include "base/log.h"
 #include "workerd/http/error_response.h"

@@ -3,7 +3,6 @@
 
 #include <sys/mman.h>
 #include <sys/types.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -12,6 +11,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <ctime>
 #include <string_view>
 
 #include "base/log.h"
@@ -72,13 +72,12 @@ Record record;  // too large for the stack of a thread that has overflown it
 
 // In UTC: the local time zone can't be had here.
 void add_time() {
-  using namespace std::chrono;
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
-  const sys_seconds time{seconds(now.tv_sec)};
-  const auto day = floor<days>(time);
-  const year_month_day date(day);
-  const hh_mm_ss clock(time - day);
+  const std::chrono::sys_seconds time{std::chrono::seconds(now.tv_sec)};
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss clock(time - day);
   record.add_number(static_cast<std::uint64_t>(static_cast<int>(date.year())), 4);
   record.add('-');
   record.add_number(static_cast<unsigned>(date.month()), 2);
