@@ -65,7 +65,8 @@ void Pool::note_death(Worker& worker, Cause cause, const ExitStatus& status,
       return;
     }
   }
-  const bool foreign_kill = is_foreign_kill(cause, status);
+  // What ended while no arbiter was there to see how says as little about the code.
+  const bool foreign_kill = is_foreign_kill(cause, status) || cause == Cause::kLost;
   if (worker.state == WorkerState::kBooting && !foreign_kill) {
     note_boot_failure(worker, base::BootFailure::kWorker, "a worker " + text, turn);
     return;

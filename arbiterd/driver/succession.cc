@@ -18,7 +18,7 @@ namespace {
 // The state file is for what an operator wants to know after a crash, not an archive.
 constexpr std::size_t kStateFileEvents = 256;
 constexpr std::size_t kStateFileText = 2048;
-// How far the state file may be behind in what doesn't concern which workers there are.
+// How far the state file may be behind in what doesn't concern which workers serve.
 constexpr base::Duration kStateDelay = std::chrono::milliseconds(100);
 
 ListenerRecord record_of(const os::Listener& listener, bool with_descriptor) {
@@ -33,8 +33,9 @@ ListenerRecord record_of(const os::Listener& listener, bool with_descriptor) {
 
 bool changes_workers(core::RecordKind kind) {
   using core::RecordKind;
-  return kind == RecordKind::kWorkerSpawned || kind == RecordKind::kWorkerExited ||
-         kind == RecordKind::kReloadSucceeded || kind == RecordKind::kScaled;
+  return kind == RecordKind::kWorkerSpawned || kind == RecordKind::kWorkerReady ||
+         kind == RecordKind::kWorkerExited || kind == RecordKind::kReloadSucceeded ||
+         kind == RecordKind::kScaled;
 }
 
 }  // namespace
