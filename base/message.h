@@ -29,8 +29,9 @@ struct Configure {
   WorkerConfig config;
 };
 // Finish what is in flight, answer no new connection, and exit 0. After `grace` the worker cuts
-// what is left and exits; arbiterd's own deadline stands behind that. `empty_backlog`: accept and
-// serve what waits in the accept queue first (shutdown with nobody left to serve it).
+// what is left and exits; arbiterd's own deadline stands behind that. `empty_backlog`: nobody is
+// left to serve the pool, so accept and serve what waits in the accept queue first, and hand no
+// connection over.
 struct Drain {
   Milliseconds grace{0};
   bool empty_backlog = false;

@@ -179,8 +179,10 @@ class Pool {
              Turn& turn);
   void put_down(Worker& worker, KillSignal signal, Cause cause, const std::string& reason,
                 Turn& turn);
-  // Drains a ready worker, puts a booting one down; others are on their way already.
-  void retire(Worker& worker, Cause cause, const std::string& reason, Turn& turn);
+  // Drains a ready worker, puts a booting one down; others are on their way already. `nobody_left`:
+  // no other worker will serve what waits in the accept queue.
+  void retire(Worker& worker, Cause cause, const std::string& reason, Turn& turn,
+              bool nobody_left = false);
   void kill_overdue(Worker& worker, Turn& turn);
   void boot_overdue(Worker& worker, Turn& turn);
   void wish_to_retire(Worker& worker, Cause cause, const std::string& reason, Turn& turn);

@@ -19,9 +19,17 @@ constexpr Duration kQuitGrace = std::chrono::seconds(2);
 
 void Pool::drain(Worker& worker, Cause cause, const std::string& reason, bool empty_backlog,
                  Turn& turn) {
-  const auto next = next_state(worker.state, WorkerFact::kToldToDrain);
-  if (!next) return;
   const Duration grace = worker.spec->graceful_timeout;
+  const auto next = next_state(worker.state, WorkerFact::kToldToDrain);
+  const bool news = empty_backlog && !worker.told_last;
+  worker.told_last |= empty_backlog;
+  if (!next) {
+    // One that drains already must not hand its connections to workers that go as well.
+    if (news && worker.state == WorkerState::kDraining) {
+      turn.order(DrainWorker{worker.id, grace, true, *worker.end_cause});
+    }
+    return;
+  }
   worker.state = *next;
   worker.end_cause = cause;
   worker.end_reason = reason;
@@ -60,15 +68,18 @@ void Pool::put_down(Worker& worker, KillSignal signal, Cause cause, const std::s
   turn.order(KillWorker{worker.id, signal, *worker.end_cause, reason});
 }
 
-void Pool::retire(Worker& worker, Cause cause, const std::string& reason, Turn& turn) {
+void Pool::retire(Worker& worker, Cause cause, const std::string& reason, Turn& turn,
+                  bool nobody_left) {
   switch (worker.state) {
     case WorkerState::kBooting:
       put_down(worker, KillSignal::kQuit, cause, reason, turn);
       return;
     case WorkerState::kReady:
-      drain(worker, cause, reason, false, turn);
+      drain(worker, cause, reason, nobody_left, turn);
       return;
     case WorkerState::kDraining:
+      if (nobody_left) drain(worker, cause, reason, true, turn);
+      return;
     case WorkerState::kStopping:
       return;
   }
@@ -104,7 +115,9 @@ void Pool::sleep(Turn& turn) {
   first_failures_ = 0;
   first_failure_.reset();
   abort_waiters("overtaken: all workers are being stopped (WINCH)", turn);
-  for (auto& [id, worker] : workers_) retire(worker, Cause::kScaledDown, "dormant (WINCH)", turn);
+  for (auto& [id, worker] : workers_) {
+    retire(worker, Cause::kScaledDown, "dormant (WINCH)", turn, true);
+  }
 }
 
 std::vector<WorkerId> Pool::remove(const std::string& reason, Turn& turn) {
@@ -112,7 +125,7 @@ std::vector<WorkerId> Pool::remove(const std::string& reason, Turn& turn) {
   abort_waiters(fmt::format("pool {}: {}", name_, reason), turn);
   std::vector<WorkerId> leaving;
   for (auto& [id, worker] : workers_) {
-    retire(worker, Cause::kReloaded, reason, turn);
+    retire(worker, Cause::kReloaded, reason, turn, true);
     leaving.push_back(id);
   }
   return leaving;

@@ -29,6 +29,7 @@ struct Worker {
   // drains for a reload ends by time-out).
   std::optional<Cause> end_cause;
   std::string end_reason;
+  bool told_last = false;        // it knows that nobody is left to take its connections
   bool kill_sent = false;        // SIGKILL is ours
   bool failure_counted = false;  // its pool knows already that it couldn't boot
 

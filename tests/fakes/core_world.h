@@ -43,9 +43,11 @@ class CoreWorld {
     core::PoolSpec spec;
     core::TimePoint ordered_at;
     bool alive = true;
-    bool ready = false;  // told the core so
-    bool told = false;   // to drain or to die
-    bool hangs = false;  // beats no more, obeys SIGKILL only
+    bool ready = false;      // told the core so
+    bool told = false;       // to drain or to die
+    bool drains = false;     // told to, and not yet to die
+    bool told_last = false;  // that nobody is left to take its connections
+    bool hangs = false;      // beats no more, obeys SIGKILL only
     core::TimePoint beat;
     std::optional<core::TimePoint> killed_by;  // SIGKILL must have been ordered by then
     bool kill_ordered = false;

@@ -53,8 +53,13 @@ void CoreWorld::execute(const core::SpawnWorker& action) {
 
 void CoreWorld::execute(const core::DrainWorker& action) {
   Process& process = processes_.at(action.worker);
+  if (process.drains && !process.told_last && action.empty_backlog) {
+    process.told_last = true;  // news for one that drains already
+    return;
+  }
   check(!process.told, "a worker is told to drain once, and not after it was told to die");
-  process.told = true;
+  process.told = process.drains = true;
+  process.told_last = action.empty_backlog;
   process.killed_by = now_ + action.grace + seconds(1);
   drained_.push_back(action);
   if (good_times_ || chance(80)) schedule_exit(action.worker, between(1, 3000), 0, 0);
@@ -64,6 +69,7 @@ void CoreWorld::execute(const core::KillWorker& action) {
   Process& process = processes_.at(action.worker);
   check(process.records == 0, "nobody who has ended is told to die");
   process.told = true;
+  process.drains = false;
   switch (action.signal) {
     case core::KillSignal::kQuit:
       process.killed_by = std::min(process.killed_by.value_or(TimePoint::max()), now_ + seconds(2));
