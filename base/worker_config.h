@@ -21,6 +21,9 @@ enum class WorkerClass : std::uint8_t { kSync, kThreads, kGevent, kAsgi, kNative
 
 enum class HeaderMap : std::uint8_t { kDrop, kRefuse, kDangerous };
 
+// Which versions of the PROXY protocol may open a connection.
+enum class ProxyProtocol : std::uint8_t { kOff, kV1, kV2, kAuto };
+
 using Milliseconds = std::chrono::milliseconds;
 
 // A listening socket, passed as descriptor kFirstListenerFd + its index.
@@ -78,6 +81,8 @@ struct WorkerConfig {
   std::vector<std::string> forwarder_headers{"SCRIPT_NAME", "PATH_INFO"};
   std::vector<std::string> forwarded_allow_ips{"127.0.0.1", "::1"};
   std::vector<std::string> secure_scheme_headers;  // "NAME=VALUE"
+  ProxyProtocol proxy_protocol = ProxyProtocol::kOff;
+  std::vector<std::string> proxy_allow_ips{"127.0.0.1", "::1"};
 
   // Logs
   std::string error_log = "-";
@@ -88,6 +93,10 @@ struct WorkerConfig {
   bool capture_output = false;
 
   std::vector<ListenerInfo> listeners;
+  // The pool's hand-off queue is there: a datagram socket pair by which its workers pass client
+  // connections on. Its ends follow the listeners: first the one that takes them in, then the
+  // one they come out of.
+  bool hand_off = false;
 };
 
 // Descriptors a child of arbiterd starts with, beside 0, 1 and 2.
@@ -113,8 +122,9 @@ void fields(Archive& a, WorkerConfig& v) {
   a(v.permit_obsolete_folding), a(v.strip_header_spaces), a(v.permit_unconventional_http_method);
   a(v.permit_unconventional_http_version), a(v.casefold_http_method), a(v.header_map);
   a(v.forwarder_headers), a(v.forwarded_allow_ips), a(v.secure_scheme_headers);
+  a(v.proxy_protocol), a(v.proxy_allow_ips);
   a(v.error_log), a(v.log_level), a(v.log_json), a(v.access_log), a(v.access_log_format);
-  a(v.capture_output), a(v.listeners);
+  a(v.capture_output), a(v.listeners), a(v.hand_off);
 }
 
 }  // namespace corn::base

@@ -30,6 +30,7 @@
 #include "workerd/runtimes/python/interpreter.h"
 #include "workerd/runtimes/python/stacks.h"
 #include "workerd/runtimes/wsgi/wsgi_application.h"
+#include "workerd/server/fork_fence.h"
 #include "workerd/server/server.h"
 
 namespace corn {
@@ -230,18 +231,31 @@ tl::expected<std::unique_ptr<app::Application>, app::LoadError> load_application
   return tl::unexpected(worker_error("this worker class is not available; use sync or gthread"));
 }
 
+// An inherited descriptor, which is not for programs that the application starts, nor for processes
+// that it forks, while it is loaded included.
+base::UniqueFd take_descriptor(int fd) {
+  ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  server::close_in_forks(fd);
+  return base::UniqueFd(fd);
+}
+
 std::vector<base::UniqueFd> take_listeners(const base::WorkerConfig& config) {
   std::vector<base::UniqueFd> listeners;
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
-    const int fd = base::kFirstListenerFd + static_cast<int>(i);
-    ::fcntl(fd, F_SETFD, FD_CLOEXEC);  // not for programs that the application starts
-    listeners.emplace_back(fd);
+    listeners.push_back(take_descriptor(base::kFirstListenerFd + static_cast<int>(i)));
   }
   return listeners;
 }
 
+server::HandOffEnds take_hand_off(const base::WorkerConfig& config) {
+  if (!config.hand_off) return {};
+  const int first = base::kFirstListenerFd + static_cast<int>(config.listeners.size());
+  return {take_descriptor(first), take_descriptor(first + 1)};
+}
+
 int serve(const base::WorkerConfig& config, link::Link& link, Control& control) {
   auto listeners = take_listeners(config);
+  auto hand_off = take_hand_off(config);
   ::fcntl(base::kScoreboardFd, F_SETFD, FD_CLOEXEC);
   auto scoreboard = base::ScoreboardMap::attach(base::UniqueFd(base::kScoreboardFd));
   if (!scoreboard) return boot_failed(link, config, worker_error(scoreboard.error().message));
@@ -249,10 +263,12 @@ int serve(const base::WorkerConfig& config, link::Link& link, Control& control) 
   auto application = load_application(config);
   if (!application) return boot_failed(link, config, application.error());
 
-  server::Server server(config, std::move(listeners), *scoreboard, **application, [&link] {
+  const auto retiring = [&link] {
     base::log_info("Autorestarting worker after current request.");
     tell(link, base::Retiring{"max-requests"});
-  });
+  };
+  server::Server server(config, std::move(listeners), *scoreboard, **application, retiring,
+                        std::move(hand_off));
   if (auto prepared = server.prepare(); !prepared) {
     return boot_failed(link, config, worker_error(prepared.error().message));
   }

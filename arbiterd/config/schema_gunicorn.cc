@@ -22,9 +22,6 @@ constexpr std::string_view kSyslog =
     "syslog is not implemented; log to standard error under systemd, or to a file";
 constexpr std::string_view kPaste =
     "Paste Deployment files are not implemented; name the application as MODULE:CALLABLE";
-constexpr std::string_view kProxyProtocol =
-    "the PROXY protocol is not implemented in this version of Corn; let the proxy send "
-    "X-Forwarded headers, see forwarded_allow_ips";
 constexpr std::string_view kUwsgi =
     "the uwsgi protocol is not implemented; let the proxy speak HTTP";
 constexpr std::string_view kDirty =
@@ -79,9 +76,6 @@ constexpr std::array kRefused = {
         "the use of sendfile(2) can't be switched off in this version of Corn"},
     Row{"paste", "--paste, --paster", Kind::kText, "", kPaste, "FILE"},
     Row{"raw_paste_global_conf", "--paste-global", Kind::kTextList, "", kPaste},
-    Row{"proxy_protocol", "--proxy-protocol", Kind::kChoice, "off", kProxyProtocol, "MODE"},
-    Row{"proxy_allow_ips", "--proxy-allow-from", Kind::kCommaList, "127.0.0.1,::1", kProxyProtocol,
-        "ADDRESSES"},
     Row{"protocol", "--protocol", Kind::kText, "http", kUwsgi},
     Row{"uwsgi_allow_ips", "--uwsgi-allow-from", Kind::kCommaList, "127.0.0.1,::1", kUwsgi,
         "ADDRESSES"},
@@ -148,10 +142,6 @@ Setting setting_of(const Row& row, Support support, bool gunicorn) {
   setting.reason = row.reason;
   setting.repeatable = row.kind == Kind::kTextList;
   if (row.name == "sendfile") setting.flag_value = false;
-  if (row.name == "proxy_protocol") {
-    setting.choices = "off|v1|v2|auto";
-    setting.optional_value = true;
-  }
   if (row.name == "dbus") setting.choices = "off|session|system";
   if (row.name == "http_parser") setting.choices = "auto|fast|python";
   return setting;

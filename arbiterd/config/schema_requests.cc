@@ -14,6 +14,13 @@ void set_header_map(const Value& value, PoolSettings& pool) {
                                                       : base::HeaderMap::kDangerous;
 }
 
+void set_proxy_protocol(const Value& value, PoolSettings& pool) {
+  pool.worker.proxy_protocol = value.text() == "off"  ? base::ProxyProtocol::kOff
+                               : value.text() == "v1" ? base::ProxyProtocol::kV1
+                               : value.text() == "v2" ? base::ProxyProtocol::kV2
+                                                      : base::ProxyProtocol::kAuto;
+}
+
 // A request names its headers in any case, and the engine compares with upper case.
 void set_forwarder_headers(const Value& value, PoolSettings& pool) {
   pool.worker.forwarder_headers.clear();
@@ -174,6 +181,30 @@ std::vector<Setting> proxies() {
                "over https.",
        .problem = field_name_problem,
        .to_pool = set_secure_scheme_headers},
+      {.name = "proxy_protocol",
+       .flags = "--proxy-protocol",
+       .placeholder = "VERSION",
+       .kind = Kind::kChoice,
+       .group = Group::kProxies,
+       .default_text = "off",
+       .choices = "off|v1|v2|auto",
+       .help = "Take the client's address from the PROXY protocol's header before a connection's "
+               "first request: of version 1, version 2, or either (auto).",
+       .more = "A connection without the header is served as it is. Whether forwarding headers are "
+               "believed (forwarded_allow_ips) depends on the proxy's own address.",
+       .optional_value = true,
+       .to_pool = set_proxy_protocol},
+      {.name = "proxy_allow_ips",
+       .flags = "--proxy-allow-from",
+       .placeholder = "ADDRESSES",
+       .kind = Kind::kCommaList,
+       .group = Group::kProxies,
+       .default_text = "127.0.0.1,::1",
+       .wanted = "a list of addresses and networks, or *,",
+       .help = "Proxies that may send a PROXY header; others that do are answered 403. A unix "
+               "socket's clients may.",
+       .problem = network_problem,
+       .to_pool = [](const Value& v, PoolSettings& p) { p.worker.proxy_allow_ips = v.list(); }},
   };
 }
 

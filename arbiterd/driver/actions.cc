@@ -36,7 +36,8 @@ int number_of(core::KillSignal signal) {
 }  // namespace
 
 base::Result<WorkerProcess> Arbiter::spawn(const core::SpawnWorker& action) {
-  const PoolGeneration& generation = pools_.at(action.pool).generations.at(action.generation);
+  const PoolRuntime& pool = pools_.at(action.pool);
+  const PoolGeneration& generation = pool.generations.at(action.generation);
   WorkerProcess worker;
   worker.id = action.worker;
   worker.pool = action.pool;
@@ -66,6 +67,11 @@ base::Result<WorkerProcess> Arbiter::spawn(const core::SpawnWorker& action) {
   for (const ListenerPtr& listener : generation.listeners) {
     config.listeners.push_back(listener->info());
     descriptors.push_back({listener->descriptor(), target++});
+  }
+  if (pool.hand_off) {
+    config.hand_off = true;
+    descriptors.push_back({pool.hand_off->in(), target++});
+    descriptors.push_back({pool.hand_off->out(), target++});
   }
 
   auto launched =
@@ -179,7 +185,8 @@ void Arbiter::adopt_settings(LoadedSettings loaded) {
 void Arbiter::execute(const core::BeginGeneration& action) {
   const auto found = loaded_.pools.find(action.pool);
   if (found == loaded_.pools.end()) return;
-  PoolGeneration& generation = pools_[action.pool].generations[action.generation];
+  PoolRuntime& pool = pools_[action.pool];
+  PoolGeneration& generation = pool.generations[action.generation];
   // One that was taken over has its listeners already; what the settings no longer name goes with
   // the generation.
   const std::vector<ListenerPtr> before = std::exchange(generation, found->second).listeners;
@@ -188,6 +195,16 @@ void Arbiter::execute(const core::BeginGeneration& action) {
       generation.listeners.push_back(listener);
     }
   }
+  if (pool.hand_off) return;
+  auto queue = os::HandOffQueue::open();
+  if (!queue) {
+    base::log_warning(
+        "pool {}: {}; workers that go close their keep-alive connections instead of passing them "
+        "on",
+        action.pool, queue.error().message);
+    return;
+  }
+  pool.hand_off = std::move(*queue);
 }
 
 void Arbiter::execute(const core::CommitGeneration& action) {

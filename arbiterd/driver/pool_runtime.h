@@ -6,11 +6,13 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "arbiterd/config/settings.h"
 #include "arbiterd/core/types.h"
+#include "arbiterd/os/hand_off_queue.h"
 #include "arbiterd/os/listener.h"
 #include "base/scoreboard.h"
 
@@ -37,6 +39,8 @@ struct PoolTotals {
 
 struct PoolRuntime {
   std::map<core::Generation, PoolGeneration> generations;
+  // As long as the pool: connections in it outlive the workers that put them there.
+  std::optional<os::HandOffQueue> hand_off;
   PoolTotals totals;
 };
 

@@ -8,6 +8,7 @@ counts as a failure of the request that met it. The longest time without any ans
 
 import collections
 import itertools
+import random
 import socket
 import threading
 import time
@@ -27,6 +28,8 @@ class KeepAliveClient:
         self.socket = None
         self.pending = b""
         self.served = 0  # requests answered on this connection
+        self.opened = 0  # connections
+        self.announced = 0  # of their ends by the server, with `Connection: close`
 
     def close(self):
         if self.socket:
@@ -40,6 +43,7 @@ class KeepAliveClient:
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.settimeout(PATIENCE)
         self.socket.connect(self.address)
+        self.opened += 1
         if family == socket.AF_INET:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -75,23 +79,28 @@ class KeepAliveClient:
         body, self.pending = self.pending[:length], self.pending[length:]
         self.served += 1
         if headers.get("connection", "").lower() == "close":
+            self.announced += 1
             self.close()
         return int(status_line.split()[1]), headers, body
 
 
 class Load:
     """Clients in threads, from entering the `with` to leaving it. The application must answer with the
-    query string (harness.ECHO_QUERY)."""
+    query string (harness.ECHO_QUERY). Between two requests each client waits a random time between
+    the two of `think`, in seconds."""
 
-    def __init__(self, port_or_path, connections=16, target="/?{id}"):
+    def __init__(self, port_or_path, connections=16, target="/?{id}", think=(0, 0)):
         self.address = port_or_path if isinstance(port_or_path, str) else ("127.0.0.1", port_or_path)
         self.target = target
+        self.think = think
         self.stopping = threading.Event()
         self.lock = threading.Lock()
         self.ids = itertools.count(1)
         self.answered = 0
         self.failures = collections.Counter()
         self.servers = collections.Counter()  # requests by the worker that answered
+        self.opened = 0  # connections
+        self.announced = 0  # ends of connections that the server announced
         self.longest_gap = 0.0
         self.last_answer = None
         self.threads = [threading.Thread(target=self.client, daemon=True)
@@ -114,7 +123,12 @@ class Load:
                 self.failed("somebody else's answer")
             else:
                 self.succeeded(headers.get("x-pid"))
+            if self.think[1] > 0:
+                self.stopping.wait(random.uniform(*self.think))
         client.close()
+        with self.lock:
+            self.opened += client.opened
+            self.announced += client.announced
 
     def failed(self, text):
         with self.lock:
@@ -150,3 +164,9 @@ class Load:
         lost = sum(self.failures.values())
         assert lost == 0, f"{lost} of {self.answered + lost} requests failed: {dict(self.failures)}"
         assert self.answered > 0
+
+    def assert_nobody_noticed(self):
+        """After the end: no request failed, and every client had the same connection all the time."""
+        self.assert_nothing_lost()
+        assert self.announced == 0, f"{self.announced} answers said `Connection: close`"
+        assert self.opened == len(self.threads), f"{self.opened} connections for {len(self.threads)}"

@@ -17,6 +17,7 @@
 #include "base/message.h"
 #include "base/result.h"
 #include "base/worker_config.h"
+#include "workerd/http/proxy_protocol.h"
 #include "workerd/http/request_head.h"
 
 namespace corn::app {
@@ -46,6 +47,8 @@ struct ConnectionInfo {
   std::uint16_t remote_port = 0;
   const base::ListenerInfo* listener = nullptr;
   int socket = -1;  // the engine's own, to be looked at; what may be done beside: hand_over()
+  // What a PROXY header has told; its client address, if it has one, is remote_host.
+  std::optional<http::ProxyHeader> proxy = std::nullopt;
 };
 
 struct Request {

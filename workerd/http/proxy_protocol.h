@@ -10,11 +10,12 @@
 #include <string>
 #include <string_view>
 
+#include "base/worker_config.h"
 #include "workerd/http/error.h"
 
 namespace corn::http {
 
-enum class ProxyProtocolMode : std::uint8_t { kOff, kV1, kV2, kAuto };
+using ProxyProtocolMode = base::ProxyProtocol;
 
 struct ProxyHeader {
   int version = 1;

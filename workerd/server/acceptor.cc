@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "workerd/server/fork_fence.h"
 
 namespace corn::server {
 namespace {
@@ -22,6 +23,7 @@ constexpr base::Duration kComplaintInterval = std::chrono::seconds(10);
 base::Status Acceptor::open(int epoll, bool with_first_bytes) {
   epoll_ = epoll;
   for (const base::UniqueFd& listener : listeners_) {
+    close_in_forks(listener.get());
     const int flags = ::fcntl(listener.get(), F_GETFL);
     if (flags < 0 || ::fcntl(listener.get(), F_SETFL, flags | O_NONBLOCK) < 0) {
       return base::fail_errno("cannot make a listening socket non-blocking", errno);
@@ -93,6 +95,7 @@ void Acceptor::end_pause(base::TimePoint now) {
 
 void Acceptor::close() {
   watch(false);
+  for (const base::UniqueFd& listener : listeners_) open_across_forks(listener.get());
   listeners_.clear();
 }
 

@@ -44,12 +44,13 @@ class Acceptor {
   [[nodiscard]] std::optional<base::TimePoint> paused_until() const { return paused_until_; }
   void end_pause(base::TimePoint now);
 
+  // Accepting fails for want of descriptors or memory: it pauses.
+  void pause(int os_errno, base::TimePoint now);
+
   // Closes the sockets; others who hold them go on.
   void close();
 
  private:
-  void pause(int os_errno, base::TimePoint now);
-
   std::vector<base::UniqueFd> listeners_;
   const std::uint64_t first_event_id_;
   int epoll_ = -1;

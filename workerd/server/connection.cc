@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "workerd/http/error_response.h"
+#include "workerd/server/fork_fence.h"
 
 namespace corn::server {
 namespace {
@@ -32,35 +33,40 @@ app::ConnectionInfo with_socket(app::ConnectionInfo info, int socket) {
 }  // namespace
 
 Connection::Connection(ConnectionCommons& commons, ConnectionId id, base::UniqueFd socket,
-                       app::ConnectionInfo info, http::PeerTrust trust, base::TimePoint now)
+                       ConnectionStart start)
     : commons_(&commons),
       id_(id),
       socket_(std::move(socket)),
-      info_(with_socket(std::move(info), socket_.get())),
-      trust_(trust),
+      info_(with_socket(std::move(start.info), socket_.get())),
+      rights_(start.rights),
       input_(commons.buffers),
       next_(commons.buffers),
       scanner_(commons.parser),
+      first_request_(start.first_request),
+      proxy_expected_(start.proxy_expected),
       body_(commons.body_store),
       transmitter_(socket_.get(), commons.config.timeout) {
-  set_idle(now);
+  close_in_forks(socket_.get());
+  set_idle(start.since);
 }
 
 Connection::~Connection() {
+  open_across_forks(socket_.get());
   for (Timer* timer : {&phase_, &entry_, &rate_}) commons_->timeouts.disarm(*timer);
 }
 
-void Connection::set_idle(base::TimePoint now) {
+void Connection::set_idle(base::TimePoint since) {
   state_ = State::kIdle;
+  idle_since_ = since;
   TimeoutKind kind = first_request_ ? TimeoutKind::kHeader : TimeoutKind::kKeepAlive;
-  if (commons_->draining.load(std::memory_order_relaxed)) {
+  if (commons_->closing()) {
     if (first_request_) {
       kind = TimeoutKind::kDrainFresh;
-    } else if (commons_->hurrying) {
+    } else if (commons_->leaving.load(std::memory_order_relaxed) == Leaving::kHurrying) {
       kind = TimeoutKind::kDrainIdle;
     }
   }
-  commons_->timeouts.arm(phase_, kind, now);
+  commons_->timeouts.arm_since(phase_, kind, since);
 }
 
 void Connection::on_event(std::uint32_t events, base::TimePoint now) {
@@ -320,7 +326,21 @@ void Connection::refuse(const http::ProtocolError& error, base::TimePoint now) {
 }
 
 void Connection::drain(base::TimePoint now) {
-  if (state_ == State::kIdle) set_idle(now);
+  if (state_ == State::kIdle && commons_->closing()) set_idle(now);
+}
+
+bool Connection::can_pass_on() const {
+  return state_ == State::kIdle && input_.empty() && next_.empty() && !until_end_ && !ended_ &&
+         !transmitter_.wants_flush();
+}
+
+HandOffTicket Connection::ticket() const {
+  return {*info_.listener, info_.proxy, first_request_, proxy_expected_, idle_since_};
+}
+
+void Connection::forget() {
+  count_sent();
+  state_ = State::kClosed;
 }
 
 void Connection::give_up() {

@@ -27,6 +27,9 @@
 // (input_ready_) until the state wants it, and reading goes on until the socket is empty; a read
 // that fills less than it was given room for has emptied it (epoll(7)).
 //
+// Between kIdle and the first byte of a request a connection may leave for another worker
+// (hand_off.h).
+//
 // All functions belong to the loop's owner. body(), transmitter(), head() and the like are used by
 // the application's thread between enter() and leave() as their types say.
 #pragma once
@@ -48,6 +51,7 @@
 #include "workerd/server/access_log.h"
 #include "workerd/server/body_store.h"
 #include "workerd/server/forwarded.h"
+#include "workerd/server/hand_off.h"
 #include "workerd/server/input_buffer.h"
 #include "workerd/server/timeouts.h"
 #include "workerd/server/transmitter.h"
@@ -57,6 +61,14 @@ namespace corn::server {
 // Position in the loop's table and a number that tells successive users of the position apart.
 using ConnectionId = std::uint64_t;
 
+// What becomes of the connections of a worker that is to go. Later ones overrule earlier ones.
+enum class Leaving : std::uint8_t {
+  kNo,         // it stays
+  kPassingOn,  // they go on with another worker of the pool as soon as they are idle
+  kClosing,    // they end with their next answer, or when their idle time is over
+  kHurrying,   // nobody is left to serve the next connection: the same, and idle ones end soon
+};
+
 // What the connections of one worker have in common. Owned by the loop, outlives them.
 struct ConnectionCommons {
   const base::WorkerConfig& config;
@@ -65,11 +77,30 @@ struct ConnectionCommons {
   const ForwardedScheme& forwarded_scheme;
   base::Scoreboard& scoreboard;
   AccessLog& access_log;
-  BufferPool buffers{};               // loop's owner
-  Timeouts timeouts{};                // loop's owner
-  http::DateCache date{};             // loop's owner
-  std::atomic<bool> draining{false};  // answers say `Connection: close`
-  bool hurrying = false;  // draining with nobody left to serve the next connection; loop's owner
+  BufferPool buffers{};                        // loop's owner
+  Timeouts timeouts{};                         // loop's owner
+  http::DateCache date{};                      // loop's owner
+  std::atomic<Leaving> leaving{Leaving::kNo};  // set by the loop's owner
+
+  // Answers say `Connection: close`. Any thread.
+  [[nodiscard]] bool closing() const {
+    return leaving.load(std::memory_order_relaxed) >= Leaving::kClosing;
+  }
+};
+
+// What a peer may say of itself and of others.
+struct PeerRights {
+  http::PeerTrust forwarding = http::PeerTrust::kUntrusted;  // in forwarded_allow_ips
+  bool proxy_header = false;                                 // in proxy_allow_ips
+};
+
+// Where a connection begins, or goes on from where another worker left it.
+struct ConnectionStart {
+  app::ConnectionInfo info;
+  PeerRights rights;
+  base::TimePoint since;  // its time-out runs since then
+  bool first_request = true;
+  bool proxy_expected = false;
 };
 
 // How the application left a request.
@@ -99,7 +130,7 @@ class Connection {
   static constexpr std::uint64_t kDiscardBytes = 256 * 1024;
 
   Connection(ConnectionCommons& commons, ConnectionId id, base::UniqueFd socket,
-             app::ConnectionInfo info, http::PeerTrust trust, base::TimePoint now);
+             ConnectionStart start);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -127,8 +158,16 @@ class Connection {
   // The application has left the request; what it said is in outcome().
   void leave(base::TimePoint now);
 
-  // The worker goes away: the connection ends after its request, an idle one soon.
+  // The worker goes away, see Leaving: an idle connection's time-out may change.
   void drain(base::TimePoint now);
+
+  // Another worker can go on with the connection: nothing of a request has been read, and nothing
+  // of an answer is still to be sent. What lies unread in the socket goes along.
+  [[nodiscard]] bool can_pass_on() const;
+  [[nodiscard]] HandOffTicket ticket() const;
+  // It has been passed on: its descriptor is closed here, and nothing else.
+  void forget();
+
   // The worker is put down: answers 504 if nothing of an answer is out, and ends the connection.
   void abort(base::TimePoint now);
   // The loop ends: an application that waits for the client is told that it has gone.
@@ -149,7 +188,7 @@ class Connection {
 
  private:
   // ---- transitions (connection.cc) ----
-  void set_idle(base::TimePoint now);
+  void set_idle(base::TimePoint since);
   void after_response(bool keep_alive, base::TimePoint now);
   void next_request(base::TimePoint now);
   void end(TimeoutKind linger, base::TimePoint now);
@@ -170,6 +209,9 @@ class Connection {
   std::size_t receive(std::span<char> space, base::TimePoint now);
   void on_input_end(base::TimePoint now);
   void parse_head(base::TimePoint now);
+  // Reads a PROXY header where one may stand. True: a request's head may follow in input_.
+  bool take_proxy_header(base::TimePoint now);
+  void wait_for_head(base::TimePoint now);
   void start_body(std::string_view rest, base::TimePoint now);
   void receive_body(base::TimePoint now);
   void decode_body(std::string_view bytes, base::TimePoint now);
@@ -181,10 +223,11 @@ class Connection {
   ConnectionCommons* const commons_;
   const ConnectionId id_;
   const base::UniqueFd socket_;
-  const app::ConnectionInfo info_;
-  const http::PeerTrust trust_;
+  app::ConnectionInfo info_;  // constant from the first request on
+  const PeerRights rights_;
 
   State state_ = State::kIdle;
+  base::TimePoint idle_since_;
   Entry queued_ = Entry::kNone;
   Timer phase_{*this};  // what the state waits for
   Timer entry_{*this};  // kEntry
@@ -202,6 +245,7 @@ class Connection {
   std::size_t request_bytes_ = 0;  // at the front of input_, in use until the request is over
   std::string_view scheme_ = "http";
   bool first_request_ = true;
+  bool proxy_expected_ = false;
 
   // Body
   bool may_enter_ = false;  // before the body is whole

@@ -103,17 +103,54 @@ void Connection::on_input_end(base::TimePoint now) {
   }
 }
 
+void Connection::wait_for_head(base::TimePoint now) {
+  if (state_ != State::kIdle) return;
+  state_ = State::kHead;
+  // The first request's time has run since the connection came.
+  if (!first_request_ || phase_.kind() != TimeoutKind::kHeader) {
+    commons_->timeouts.arm(phase_, TimeoutKind::kHeader, now);
+  }
+}
+
+bool Connection::take_proxy_header(base::TimePoint now) {
+  http::ProxyResult result =
+      http::parse_proxy_header(input_.bytes(), commons_->config.proxy_protocol);
+  switch (result.kind) {
+    case http::ProxyResult::Kind::kNeedMore:
+      wait_for_head(now);
+      return false;
+    case http::ProxyResult::Kind::kAbsent:
+      proxy_expected_ = false;
+      return true;
+    case http::ProxyResult::Kind::kError:
+    case http::ProxyResult::Kind::kComplete:
+      break;
+  }
+  if (!rights_.proxy_header) {
+    refuse({403, "this peer may not send a PROXY header"}, now);
+    return false;
+  }
+  if (result.error) {
+    refuse(*result.error, now);
+    return false;
+  }
+  proxy_expected_ = false;
+  info_.proxy = std::move(result.header);
+  if (info_.proxy->has_addresses()) {
+    info_.remote_host = info_.proxy->client_address;
+    info_.remote_port = info_.proxy->client_port;
+  }
+  input_.consume(result.consumed_bytes);
+  state_ = State::kIdle;
+  return !input_.empty();
+}
+
 void Connection::parse_head(base::TimePoint now) {
+  if (proxy_expected_ && !take_proxy_header(now)) return;
   const http::ScanResult scan = scanner_.feed(input_.bytes());
   switch (scan.kind) {
     case http::ScanResult::Kind::kNeedMore:
-      if (state_ == State::kIdle && scanner_.started()) {
-        state_ = State::kHead;
-        // The first request's time has run since the connection came.
-        if (!first_request_ || phase_.kind() != TimeoutKind::kHeader) {
-          commons_->timeouts.arm(phase_, TimeoutKind::kHeader, now);
-        }
-      }
+      if (scanner_.started()) wait_for_head(now);
       return;
     case http::ScanResult::Kind::kError:
       refuse(*scan.error, now);
@@ -125,7 +162,7 @@ void Connection::parse_head(base::TimePoint now) {
   const std::string_view bytes = input_.bytes();
   request_bytes_ = scan.skip_bytes + scan.head_bytes;
   const auto error = http::parse_head(bytes.substr(scan.skip_bytes, scan.head_bytes),
-                                      commons_->parser, head_, trust_);
+                                      commons_->parser, head_, rights_.forwarding);
   if (error) {
     head_.fields.clear();  // of an unspecified state now
     head_.path = head_.query = {};
@@ -133,7 +170,7 @@ void Connection::parse_head(base::TimePoint now) {
     return;
   }
   scheme_ = "http";
-  if (trust_ == http::PeerTrust::kTrusted) {
+  if (rights_.forwarding == http::PeerTrust::kTrusted) {
     const auto scheme = commons_->forwarded_scheme.scheme(head_);
     if (!scheme) {
       refuse({400, "header fields contradict each other about the request's scheme"}, now);

@@ -54,7 +54,8 @@ std::optional<TrustedPeers::Network> TrustedPeers::parse_network(std::string_vie
   return network;
 }
 
-base::Result<TrustedPeers> TrustedPeers::parse(const std::vector<std::string>& entries) {
+base::Result<TrustedPeers> TrustedPeers::parse(std::string_view setting,
+                                               const std::vector<std::string>& entries) {
   TrustedPeers peers;
   for (const std::string& entry : entries) {
     if (entry == "*") {
@@ -62,7 +63,7 @@ base::Result<TrustedPeers> TrustedPeers::parse(const std::vector<std::string>& e
     } else if (auto network = parse_network(entry)) {
       peers.networks_.push_back(*network);
     } else {
-      return base::fail("forwarded_allow_ips: '" + entry +
+      return base::fail(std::string(setting) + ": '" + entry +
                         "' is neither an address, nor a network such as 10.0.0.0/8, nor *");
     }
   }

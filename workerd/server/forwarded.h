@@ -21,8 +21,10 @@ namespace corn::server {
 // Peers that are believed. Constant after parse().
 class TrustedPeers {
  public:
-  // Addresses, networks in CIDR form, or "*" for everybody. Fails on anything else.
-  static base::Result<TrustedPeers> parse(const std::vector<std::string>& entries);
+  // Addresses, networks in CIDR form, or "*" for everybody. Fails on anything else, naming
+  // `setting`.
+  static base::Result<TrustedPeers> parse(std::string_view setting,
+                                          const std::vector<std::string>& entries);
 
   // A peer without an address (a unix socket's) is trusted, as by gunicorn: the socket's mode
   // decides who reaches it.

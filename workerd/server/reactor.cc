@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "workerd/server/fork_fence.h"
 
 namespace corn::server {
 namespace {
@@ -21,6 +22,7 @@ namespace {
 // Event ids: connections have a generation above the low 32 bits, which starts at 1.
 constexpr std::uint64_t kWakeId = 0;
 constexpr std::uint64_t kFirstListenerId = 1;
+constexpr std::uint64_t kHandOffId = 0xffffffff;
 
 // Requests that enter between two looks at the sockets, so that one pipelining client can't keep
 // the others waiting.
@@ -31,9 +33,7 @@ constexpr std::uint32_t generation_of(ConnectionId id) {
   return static_cast<std::uint32_t>(id >> 32U);
 }
 
-app::ConnectionInfo describe(const sockaddr_storage& peer, const base::ListenerInfo* listener) {
-  app::ConnectionInfo info;
-  info.listener = listener;
+void set_remote(const sockaddr_storage& peer, app::ConnectionInfo& info) {
   char text[INET6_ADDRSTRLEN] = {};
   if (peer.ss_family == AF_INET) {
     sockaddr_in v4{};
@@ -46,17 +46,19 @@ app::ConnectionInfo describe(const sockaddr_storage& peer, const base::ListenerI
     info.remote_host = ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof(text));
     info.remote_port = ntohs(v6.sin6_port);
   }
-  return info;
 }
 
 }  // namespace
 
 Reactor::Reactor(ConnectionCommons& commons, const TrustedPeers& trusted,
-                 std::vector<base::UniqueFd> listeners, const LoopPolicy& policy)
+                 const TrustedPeers& proxies, std::vector<base::UniqueFd> listeners,
+                 HandOffEnds hand_off, const LoopPolicy& policy)
     : commons_(commons),
       trusted_(trusted),
+      proxies_(proxies),
       policy_(policy),
       acceptor_(std::move(listeners), kFirstListenerId),
+      hand_off_(std::move(hand_off), kHandOffId),
       now_(std::chrono::steady_clock::now()) {
   const base::WorkerConfig& config = commons_.config;
   Timeouts& timeouts = commons_.timeouts;
@@ -73,11 +75,17 @@ Reactor::Reactor(ConnectionCommons& commons, const TrustedPeers& trusted,
   timeouts.set_duration(TimeoutKind::kDrainFresh, std::chrono::seconds(2));
 }
 
+Reactor::~Reactor() {
+  for (const int fd : {epoll_.get(), wake_.get()}) open_across_forks(fd);
+}
+
 base::Status Reactor::open() {
   epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_) return base::fail_errno("cannot make an epoll descriptor", errno);
   wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake_) return base::fail_errno("cannot make an eventfd", errno);
+  for (const int fd : {epoll_.get(), wake_.get()}) close_in_forks(fd);
+  hand_off_.open(epoll_.get());
   epoll_event event{};
   event.events = EPOLLIN | EPOLLET;
   event.data.u64 = kWakeId;
@@ -89,7 +97,7 @@ base::Status Reactor::open() {
 
 bool Reactor::done() const {
   return quit_ || cut_ || (abort_over_ && open_ == 0) ||
-         (commons_.draining.load(std::memory_order_relaxed) && open_ == 0);
+         (commons_.leaving.load(std::memory_order_relaxed) != Leaving::kNo && open_ == 0);
 }
 
 void Reactor::turn() {
@@ -102,6 +110,7 @@ void Reactor::turn() {
     tended_ = true;
     run_deferred();
     expire();
+    if (hand_off_retry_ && *hand_off_retry_ <= now_) hand_over_rest();
     if (aborting_) check_abort();
     return;
   }
@@ -110,13 +119,6 @@ void Reactor::turn() {
 }
 
 // ---- connections ----
-
-template <typename Function>
-void Reactor::for_each(Function function) {
-  for (std::size_t i = 0; i < places_.size(); ++i) {
-    if (places_[i].connection) function(*places_[i].connection);
-  }
-}
 
 Connection* Reactor::find(ConnectionId id) {
   const std::uint32_t place = place_of(id);
@@ -129,10 +131,20 @@ void Reactor::handle_event(const epoll_event& event) {
   if (id == kWakeId) return;  // its mail was read when the wait ended
   if (generation_of(id) == 0) {
     const std::size_t capacity = policy_.accept_capacity(waiting());
-    accept_from(static_cast<std::size_t>(id - kFirstListenerId), capacity);
+    if (id == kHandOffId) {
+      take_over(capacity);
+    } else {
+      accept_from(static_cast<std::size_t>(id - kFirstListenerId), capacity);
+    }
     return;
   }
   if (Connection* connection = find(id)) {
+    // A request comes that would have to wait here: it is left unread, for whoever is free first.
+    constexpr std::uint32_t kInput = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+    if (policy_.passes_requests_on() && commons_.config.multiprocess &&
+        (event.events & kInput) == EPOLLIN && connection->can_pass_on() && hand_over(*connection)) {
+      return;
+    }
     connection->on_event(event.events, now_);
     settle(*connection);
   }
@@ -142,14 +154,32 @@ void Reactor::accept_from(std::size_t listener, std::size_t most) {
   for (; most > 0 && open_ < commons_.config.worker_connections; --most) {
     auto accepted = acceptor_.accept(listener, now_);
     if (!accepted) return;
-    Connection* connection = add_connection(std::move(*accepted), listener);
-    if (connection == nullptr || !policy_.takes_request_with_connection()) continue;
+    const auto& listeners = commons_.config.listeners;
+    ConnectionStart start;
+    start.info.listener = listener < listeners.size() ? &listeners[listener] : nullptr;
+    start.since = now_;
+    start.proxy_expected = commons_.config.proxy_protocol != base::ProxyProtocol::kOff;
+    Connection* connection =
+        add_connection(std::move(accepted->socket), accepted->peer, std::move(start));
+    if (connection == nullptr) continue;
+    base::add(commons_.scoreboard.accepted);
+    if (!policy_.takes_request_with_connection()) continue;
     connection->on_event(EPOLLIN, now_);
     settle(*connection);
   }
 }
 
-Connection* Reactor::add_connection(Accepted accepted, std::size_t listener) {
+bool Reactor::watch(int socket, ConnectionId id) const {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.data.u64 = id;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, socket, &event) == 0) return true;
+  base::log_error("cannot watch a connection: {}; it is closed", std::strerror(errno));
+  return false;
+}
+
+Connection* Reactor::add_connection(base::UniqueFd socket, const sockaddr_storage& peer,
+                                    ConnectionStart start) {
   if (free_places_.empty()) {
     free_places_.push_back(static_cast<std::uint32_t>(places_.size()));
     places_.emplace_back();
@@ -160,22 +190,19 @@ Connection* Reactor::add_connection(Accepted accepted, std::size_t listener) {
   if (place.generation == 0) place.generation = 1;
   const ConnectionId id = static_cast<ConnectionId>(place.generation) << 32U | index;
 
-  const auto& listeners = commons_.config.listeners;
-  const auto* info = listener < listeners.size() ? &listeners[listener] : nullptr;
-  const auto trust =
-      trusted_.trusts(accepted.peer) ? http::PeerTrust::kTrusted : http::PeerTrust::kUntrusted;
-  epoll_event event{};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-  event.data.u64 = id;
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, accepted.socket.get(), &event) < 0) {
-    base::log_error("cannot watch a connection: {}; it is closed", std::strerror(errno));
-    return nullptr;
-  }
+  if (!watch(socket.get(), id)) return nullptr;
   free_places_.pop_back();
-  place.connection = std::make_unique<Connection>(commons_, id, std::move(accepted.socket),
-                                                  describe(accepted.peer, info), trust, now_);
+  set_remote(peer, start.info);
+  if (const auto& proxy = start.info.proxy; proxy && proxy->has_addresses()) {
+    start.info.remote_host = proxy->client_address;
+    start.info.remote_port = proxy->client_port;
+  }
+  start.rights.forwarding =
+      trusted_.trusts(peer) ? http::PeerTrust::kTrusted : http::PeerTrust::kUntrusted;
+  start.rights.proxy_header = proxies_.trusts(peer);
+  place.connection =
+      std::make_unique<Connection>(commons_, id, std::move(socket), std::move(start));
   ++open_;
-  base::add(commons_.scoreboard.accepted);
   commons_.scoreboard.connections.store(open_, std::memory_order_relaxed);
   return place.connection.get();
 }
@@ -185,6 +212,7 @@ void Reactor::settle(Connection& connection) {
     remove(connection);
     return;
   }
+  if (is_passing_on() && connection.can_pass_on() && hand_over(connection)) return;
   const Connection::Entry entry = connection.entry();
   if (entry != connection.queued()) {
     connection.set_queued(entry);
@@ -274,6 +302,7 @@ int Reactor::poll_timeout() const {
   };
   consider(commons_.access_log.due());
   consider(acceptor_.paused_until());
+  consider(hand_off_retry_);
   if (!cut_) consider(grace_end_);
   if (commons_.config.timeout.count() > 0 && policy_.turn_is_life()) {
     consider(last_beat_ + base::Duration(commons_.config.timeout) / 2);
@@ -286,10 +315,12 @@ int Reactor::poll_timeout() const {
 }
 
 void Reactor::poll() {
-  const bool draining = commons_.draining.load(std::memory_order_relaxed);
+  const bool leaving = commons_.leaving.load(std::memory_order_relaxed) != Leaving::kNo;
   acceptor_.end_pause(now_);
-  acceptor_.watch(!draining && !aborting_ && open_ < commons_.config.worker_connections &&
-                  policy_.accept_capacity(0) > 0);
+  const bool takes = !leaving && !aborting_ && open_ < commons_.config.worker_connections &&
+                     policy_.accept_capacity(0) > 0;
+  acceptor_.watch(takes);
+  hand_off_.watch(takes && !acceptor_.paused_until());
   // Whoever posts sees the flag, or its letter is seen here.
   sleeping_.store(true, std::memory_order_seq_cst);
   const int count =
@@ -369,20 +400,26 @@ void Reactor::drain(base::Milliseconds grace, bool empty_backlog) {
 
 void Reactor::quit() { post({Letter::Kind::kQuit}); }
 
-// Connection draining. Nothing new is accepted. A request on its way in or inside is answered, with
-// `Connection: close`. A connection that is idle keeps its keep-alive time: its client may be
-// sending the next request right now, and closing would lose it. Only when the whole service goes
-// away (empty_backlog) that time is cut to half a second.
+// Connection draining. Nothing new is accepted, and a request on its way in or inside is answered.
+// Then, or at once, the connection goes on with another worker of the pool, and its client notices
+// nothing. Where there is no way to hand it over, the answer says `Connection: close`, and an idle
+// connection keeps its keep-alive time: its client may be sending the next request right now, and
+// closing would lose it. Only when the whole service goes away (empty_backlog) that time is cut to
+// half a second; what others have handed over is served first, like what waits to be accepted.
 void Reactor::start_drain(base::Milliseconds grace, bool empty_backlog) {
   const base::TimePoint end = now_ + grace;
   if (!grace_end_ || end < *grace_end_) grace_end_ = end;
-  const bool first = !commons_.draining.exchange(true, std::memory_order_relaxed);
-  if (empty_backlog && !commons_.hurrying) {
-    commons_.hurrying = true;
+  const Leaving before = commons_.leaving.load(std::memory_order_relaxed);
+  const Leaving leaving = empty_backlog        ? Leaving::kHurrying
+                          : hand_off_.usable() ? Leaving::kPassingOn
+                                               : Leaving::kClosing;
+  if (leaving <= before) return;
+  commons_.leaving.store(leaving, std::memory_order_relaxed);
+  if (empty_backlog) {
+    hand_off_retry_.reset();
     constexpr std::size_t kAll = ~std::size_t{0};
+    take_over(kAll);
     for (std::size_t i = 0; i < acceptor_.size(); ++i) accept_from(i, kAll);
-  } else if (!first) {
-    return;
   }
   acceptor_.close();
   for_each([this](Connection& connection) {
@@ -404,7 +441,9 @@ void Reactor::start_abort() {
   if (aborting_) return;
   aborting_ = true;
   acceptor_.close();
-  for_each([this](Connection& connection) {
+  const bool others_left = commons_.leaving.load(std::memory_order_relaxed) <= Leaving::kPassingOn;
+  for_each([this, others_left](Connection& connection) {
+    if (others_left && connection.can_pass_on() && hand_over(connection)) return;
     connection.abort(now_);
     settle(connection);
   });

@@ -25,6 +25,7 @@
 #include "base/unique_fd.h"
 #include "workerd/server/acceptor.h"
 #include "workerd/server/connection.h"
+#include "workerd/server/hand_off.h"
 
 namespace corn::server {
 
@@ -40,12 +41,16 @@ class LoopPolicy {
   [[nodiscard]] virtual bool takes_request_with_connection() const = 0;
   // A turn of the loop is a sign of life of the worker.
   [[nodiscard]] virtual bool turn_is_life() const = 0;
+  // The application keeps the worker from serving a request that comes now; a sibling might.
+  [[nodiscard]] virtual bool passes_requests_on() const = 0;
 };
 
 class Reactor {
  public:
-  Reactor(ConnectionCommons& commons, const TrustedPeers& trusted,
-          std::vector<base::UniqueFd> listeners, const LoopPolicy& policy);
+  // `trusted`: whose forwarding headers are believed, `proxies`: who may send PROXY headers.
+  Reactor(ConnectionCommons& commons, const TrustedPeers& trusted, const TrustedPeers& proxies,
+          std::vector<base::UniqueFd> listeners, HandOffEnds hand_off, const LoopPolicy& policy);
+  ~Reactor();
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
 
@@ -98,8 +103,20 @@ class Reactor {
   void read_mail();
   void handle_event(const epoll_event& event);
   void accept_from(std::size_t listener, std::size_t most);
-  // Null: it can't be watched, and is closed.
-  Connection* add_connection(Accepted accepted, std::size_t listener);
+  // Null: it can't be watched, and is closed. `start`: all but the peer's rights.
+  Connection* add_connection(base::UniqueFd socket, const sockaddr_storage& peer,
+                             ConnectionStart start);
+  [[nodiscard]] bool watch(int socket, ConnectionId id) const;
+  // ---- reactor_hand_off.cc ----
+  // Takes up to `most` connections that siblings have handed over.
+  void take_over(std::size_t most);
+  const base::ListenerInfo* listener_of(const HandOffTicket& ticket);
+  // Hands the connection over. False: it stays, and in a drain is tried again.
+  bool hand_over(Connection& connection);
+  void hand_over_rest();
+  [[nodiscard]] bool is_passing_on() const {
+    return commons_.leaving.load(std::memory_order_relaxed) == Leaving::kPassingOn;
+  }
   Connection* find(ConnectionId id);
   // Queues, puts off or removes a connection after it has been worked on.
   void settle(Connection& connection);
@@ -115,15 +132,27 @@ class Reactor {
   void check_abort();
   void cut();
   void wait_for_abort(base::Milliseconds limit);
+  // `function` may end the connection it is given.
   template <typename Function>
-  void for_each(Function function);
+  void for_each(Function function) {
+    for (std::size_t i = 0; i < places_.size(); ++i) {
+      if (places_[i].connection) function(*places_[i].connection);
+    }
+  }
 
   ConnectionCommons& commons_;
   const TrustedPeers& trusted_;
+  const TrustedPeers& proxies_;
   const LoopPolicy& policy_;
   base::UniqueFd epoll_;
   base::UniqueFd wake_;  // eventfd, never read: every write is an edge
   Acceptor acceptor_;
+  HandOff hand_off_;
+  // Those of connections handed over that this worker has no listener for: of an earlier
+  // generation.
+  std::deque<base::ListenerInfo> former_listeners_;
+  // The queue was full: nothing is handed over before.
+  std::optional<base::TimePoint> hand_off_retry_;
 
   std::vector<Place> places_;
   std::vector<std::uint32_t> free_places_;

@@ -40,7 +40,7 @@ class Server::Engine {
  public:
   Engine(const base::WorkerConfig& config, std::vector<base::UniqueFd> listeners,
          base::ScoreboardMap& scoreboard, app::Application& application,
-         RetiringCallback on_retiring)
+         RetiringCallback on_retiring, HandOffEnds hand_off)
       : config_(config),
         scoreboard_(scoreboard),
         on_retiring_(std::move(on_retiring)),
@@ -50,16 +50,20 @@ class Server::Engine {
                     spill_directory(config)},
         commons_{config, parser_, body_store_, forwarded_scheme_, *scoreboard, access_log_},
         worker_class_(make_class(application)),
-        reactor_(commons_, trusted_, std::move(listeners), *worker_class_) {}
+        reactor_(commons_, trusted_, proxies_, std::move(listeners), std::move(hand_off),
+                 *worker_class_) {}
 
   ~Engine() { worker_class_.reset(); }  // no thread is inside when connections end
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
   base::Status prepare() {
-    auto trusted = TrustedPeers::parse(config_.forwarded_allow_ips);
+    auto trusted = TrustedPeers::parse("forwarded_allow_ips", config_.forwarded_allow_ips);
     if (!trusted) return tl::unexpected<base::Error>(trusted.error());
     trusted_ = std::move(*trusted);
+    auto proxies = TrustedPeers::parse("proxy_allow_ips", config_.proxy_allow_ips);
+    if (!proxies) return tl::unexpected<base::Error>(proxies.error());
+    proxies_ = std::move(*proxies);
     auto scheme = ForwardedScheme::parse(config_.secure_scheme_headers);
     if (!scheme) return tl::unexpected<base::Error>(scheme.error());
     forwarded_scheme_ = std::move(*scheme);
@@ -135,6 +139,7 @@ class Server::Engine {
   const http::ParserOptions parser_;
   const BodyStoreOptions body_store_;
   TrustedPeers trusted_;
+  TrustedPeers proxies_;
   ForwardedScheme forwarded_scheme_;
 
   AccessLog access_log_;
@@ -146,9 +151,9 @@ class Server::Engine {
 
 Server::Server(const base::WorkerConfig& config, std::vector<base::UniqueFd> listeners,
                base::ScoreboardMap& scoreboard, app::Application& application,
-               RetiringCallback on_retiring)
+               RetiringCallback on_retiring, HandOffEnds hand_off)
     : engine_(std::make_unique<Engine>(config, std::move(listeners), scoreboard, application,
-                                       std::move(on_retiring))) {}
+                                       std::move(on_retiring), std::move(hand_off))) {}
 
 Server::~Server() = default;
 

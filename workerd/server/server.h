@@ -11,6 +11,7 @@
 #include "base/unique_fd.h"
 #include "base/worker_config.h"
 #include "workerd/app/application.h"
+#include "workerd/server/hand_off.h"
 
 namespace corn::server {
 
@@ -24,9 +25,11 @@ class Server {
   using RetiringCallback = std::function<void()>;
 
   // All references outlive the server. `listeners` are in the order of config.listeners.
+  // `hand_off`: the pool's queue of connections on their way between workers, empty where there is
+  // none.
   Server(const base::WorkerConfig& config, std::vector<base::UniqueFd> listeners,
          base::ScoreboardMap& scoreboard, app::Application& application,
-         RetiringCallback on_retiring);
+         RetiringCallback on_retiring, HandOffEnds hand_off = {});
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -43,9 +46,10 @@ class Server {
   // cut off. The destructor would wait for them; the process leaves by _exit(2) instead.
   [[nodiscard]] bool left_behind() const;
 
-  // Stop accepting, finish what is in flight, close idle connections without a race (see connection
-  // draining in the source), return from run(). What is left after `grace` is cut. `empty_backlog`:
-  // serve what waits in the accept queues first. A second call can only shorten.
+  // Stop accepting, finish what is in flight, hand idle connections over or close them without a
+  // race (see connection draining in the source), return from run(). What is left after `grace` is
+  // cut. `empty_backlog`: nobody else will serve: what waits in the accept queues is served first.
+  // A second call can only shorten.
   void drain(base::Milliseconds grace, bool empty_backlog);
 
   // Return from run() as soon as possible, cutting requests off.

@@ -20,14 +20,33 @@ void Timeouts::arm(Timer& timer, TimeoutKind kind, base::TimePoint now) {
   TimerLink& head = heads_[index(kind)];
   timer.kind_ = kind;
   timer.deadline_ = now + duration;
-  timer.previous = head.previous;
-  timer.next = &head;
-  head.previous->next = &timer;
-  head.previous = &timer;
+  link_before(head, timer);
+}
+
+void Timeouts::arm_since(Timer& timer, TimeoutKind kind, base::TimePoint since) {
+  disarm(timer);
+  const base::Duration duration = durations_[index(kind)];
+  if (duration <= base::Duration::zero()) return;
+  TimerLink& head = heads_[index(kind)];
+  timer.kind_ = kind;
+  timer.deadline_ = since + duration;
+  TimerLink* next = &head;
+  while (next->previous != &head &&
+         static_cast<const Timer*>(next->previous)->deadline_ > timer.deadline_) {
+    next = next->previous;
+  }
+  link_before(*next, timer);
 }
 
 void Timeouts::disarm(Timer& timer) {
   if (timer.armed()) unlink(timer);
+}
+
+void Timeouts::link_before(TimerLink& next, TimerLink& link) {
+  link.previous = next.previous;
+  link.next = &next;
+  next.previous->next = &link;
+  next.previous = &link;
 }
 
 void Timeouts::unlink(TimerLink& link) {

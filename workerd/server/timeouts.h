@@ -68,6 +68,8 @@ class Timeouts {
 
   // Sets `timer` to `kind`'s duration from `now`, whatever it was set to before.
   void arm(Timer& timer, TimeoutKind kind, base::TimePoint now);
+  // The same, counted from some time ago. Takes as long as there are later deadlines of the kind.
+  void arm_since(Timer& timer, TimeoutKind kind, base::TimePoint since);
   void disarm(Timer& timer);
 
   [[nodiscard]] std::optional<base::TimePoint> next_deadline() const;
@@ -77,6 +79,7 @@ class Timeouts {
 
  private:
   static std::size_t index(TimeoutKind kind) { return static_cast<std::size_t>(kind); }
+  static void link_before(TimerLink& next, TimerLink& link);
   static void unlink(TimerLink& link);
 
   std::array<base::Duration, kTimeoutKinds> durations_{};

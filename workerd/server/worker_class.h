@@ -46,6 +46,10 @@ class SyncClass final : public WorkerClass, private ExchangeHost {
   [[nodiscard]] bool takes_request_with_connection() const override { return true; }
   // A request inside speaks for the worker, unless it is the client it waits for.
   [[nodiscard]] bool turn_is_life() const override;
+  // The loop is turned while a request is inside only when that takes long: by the follower.
+  [[nodiscard]] bool passes_requests_on() const override {
+    return inside_.load(std::memory_order_relaxed);
+  }
 
  private:
   void progressed() override;
@@ -76,6 +80,7 @@ class ThreadsClass final : public WorkerClass, private ExchangeHost {
   [[nodiscard]] std::size_t accept_capacity(std::size_t waiting) const override;
   [[nodiscard]] bool takes_request_with_connection() const override { return false; }
   [[nodiscard]] bool turn_is_life() const override { return true; }
+  [[nodiscard]] bool passes_requests_on() const override { return false; }
   [[nodiscard]] bool left_behind() const override;
 
  private:

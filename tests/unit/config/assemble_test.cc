@@ -125,6 +125,20 @@ TEST_F(AssembleTest, ValuesReachTheirPlaces) {
   EXPECT_EQ(pool.worker.worker_connections, 13U);
 }
 
+TEST_F(AssembleTest, TheProxyProtocolsVersionsHaveNames) {
+  const auto mode = [this](const std::string& value) {
+    return pool({"--proxy-protocol", value, "app"}).worker.proxy_protocol;
+  };
+  EXPECT_EQ(pool({"app"}).worker.proxy_protocol, base::ProxyProtocol::kOff);
+  EXPECT_EQ(mode("off"), base::ProxyProtocol::kOff);
+  EXPECT_EQ(mode("v1"), base::ProxyProtocol::kV1);
+  EXPECT_EQ(mode("v2"), base::ProxyProtocol::kV2);
+  EXPECT_EQ(mode("auto"), base::ProxyProtocol::kAuto);
+  EXPECT_THAT(pool({"--proxy-allow-from", "10.0.0.0/8,::1", "app"}).worker.proxy_allow_ips,
+              ElementsAre("10.0.0.0/8", "::1"));
+  EXPECT_THAT(error({"--proxy-protocol", "v3", "app"}), testing::HasSubstr("off, v1, v2 or auto"));
+}
+
 TEST_F(AssembleTest, SyncWithThreadsIsGthread) {
   EXPECT_EQ(pool({"--threads", "2", "app"}).worker.worker_class, base::WorkerClass::kThreads);
   EXPECT_EQ(pool({"-k", "sync", "--threads", "1", "app"}).worker.worker_class,

@@ -18,7 +18,6 @@ TEST_F(RefusalTest, WhatIsNotImplementedIsRefusedByNameWithTheReason) {
             "of Corn; let a proxy such as nginx or HAProxy end it");
   EXPECT_THAT(error({"--admin", ":9000", "app"}), StartsWith("command line: --admin \":9000\": "));
   EXPECT_THAT(error({"--dbus", "session", "app"}), HasSubstr("D-Bus"));
-  EXPECT_THAT(error({"--proxy-protocol", "app"}), HasSubstr("PROXY protocol"));
 }
 
 TEST_F(RefusalTest, EveryRefusedOptionIsRefused) {
@@ -40,7 +39,7 @@ TEST_F(RefusalTest, AskingForTheDefaultIsAskingForNothing) {
   python("reload", "false", 2);
   python("reload_engine", "\"auto\"", 3);
   python("statsd_host", "null", 4);
-  python("proxy_protocol", "false", 5);
+  python("statsd_prefix", "\"\"", 5);
   python("logconfig_dict", "{}", 6);
   python("raw_paste_global_conf", "[]", 7);
   python("http_protocols", "\"h1\"", 8);

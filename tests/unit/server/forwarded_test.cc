@@ -26,7 +26,7 @@ sockaddr_storage peer(const char* text) {
 }
 
 TrustedPeers peers(const std::vector<std::string>& entries) {
-  auto parsed = TrustedPeers::parse(entries);
+  auto parsed = TrustedPeers::parse("forwarded_allow_ips", entries);
   EXPECT_TRUE(parsed) << parsed.error().message;
   return std::move(*parsed);
 }
@@ -63,7 +63,7 @@ TEST(TrustedPeersTest, NobodyIsTrustedByAnEmptyList) {
 
 TEST(TrustedPeersTest, MalformedEntryIsRefusedByName) {
   for (const char* entry : {"localhost", "10.0.0.0/33", "10.0.0.0/", "::/129", "10.0.0.0/x", ""}) {
-    const auto parsed = TrustedPeers::parse({entry});
+    const auto parsed = TrustedPeers::parse("forwarded_allow_ips", {entry});
     ASSERT_FALSE(parsed) << entry;
     EXPECT_NE(parsed.error().message.find(std::string("'") + entry + "'"), std::string::npos);
   }

@@ -208,7 +208,7 @@ base::WorkerConfig test_config(base::WorkerClass worker_class, std::uint32_t thr
   return config;
 }
 
-TestServer::TestServer(base::WorkerConfig config, Transport transport)
+TestServer::TestServer(base::WorkerConfig config, Transport transport, HandOffEnds hand_off)
     : config_(std::move(config)) {
   std::string pattern = (std::filesystem::temp_directory_path() / "corn-server-XXXXXX").string();
   CORN_CHECK(::mkdtemp(pattern.data()) != nullptr);
@@ -226,8 +226,9 @@ TestServer::TestServer(base::WorkerConfig config, Transport transport)
   auto scoreboard = base::ScoreboardMap::create(config_.threads);
   CORN_CHECK(scoreboard);
   scoreboard_ = std::move(*scoreboard);
-  server_ = std::make_unique<Server>(config_, std::move(listeners), scoreboard_, application_,
-                                     [this] { ++retiring; });
+  server_ = std::make_unique<Server>(
+      config_, std::move(listeners), scoreboard_, application_, [this] { ++retiring; },
+      std::move(hand_off));
   CORN_CHECK(server_->prepare());
   thread_ = std::thread([this] {
     server_->run();

@@ -88,7 +88,8 @@ enum class Transport { kTcp, kUnix };
 
 class TestServer {
  public:
-  explicit TestServer(base::WorkerConfig config, Transport transport = Transport::kTcp);
+  explicit TestServer(base::WorkerConfig config, Transport transport = Transport::kTcp,
+                      HandOffEnds hand_off = {});
   // Quits unless it has ended; opens the application's gate.
   ~TestServer();
   TestServer(const TestServer&) = delete;

@@ -35,6 +35,21 @@ TEST_F(TimeoutsTest, NothingArmedHasNoDeadline) {
   EXPECT_EQ(timeouts_.expire(at(1'000'000)), nullptr);
 }
 
+TEST_F(TimeoutsTest, DeadlinesSetFromThePastComeInTheirOrder) {
+  Timer third(nobody());
+  timeouts_.arm(first_, TimeoutKind::kHeader, at(50));
+  timeouts_.arm_since(second_, TimeoutKind::kHeader, at(10));
+  timeouts_.arm_since(third, TimeoutKind::kHeader, at(30));
+  EXPECT_EQ(timeouts_.next_deadline(), at(110));
+  EXPECT_EQ(timeouts_.expire(at(109)), nullptr);
+  EXPECT_EQ(timeouts_.expire(at(200)), &second_);
+  EXPECT_EQ(timeouts_.expire(at(200)), &third);
+  EXPECT_EQ(timeouts_.expire(at(200)), &first_);
+  timeouts_.set_duration(TimeoutKind::kHeader, milliseconds(0));
+  timeouts_.arm_since(first_, TimeoutKind::kHeader, at(0));
+  EXPECT_FALSE(first_.armed());
+}
+
 TEST_F(TimeoutsTest, NextDeadlineIsTheEarliestOverAllKinds) {
   timeouts_.arm(first_, TimeoutKind::kHeader, at(0));
   timeouts_.arm(second_, TimeoutKind::kKeepAlive, at(50));

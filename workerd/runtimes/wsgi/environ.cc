@@ -154,13 +154,16 @@ bool EnvironBuilder::set_request_line(PyObject* environ, const http::RequestHead
          set(environ, keys_->raw_uri, target_.get(head.target));
 }
 
-// As gunicorn has it: SCRIPT_NAME is a prefix of the path as sent, and PATH_INFO the rest of it.
+// As gunicorn has it: SCRIPT_NAME is a prefix of the path as sent, and PATH_INFO the rest of it;
+// but only at the end of a segment: /app is no prefix of /apple.
 bool EnvironBuilder::set_path(PyObject* environ, std::string_view path, PyObject* script_name) {
   if (const Py_ssize_t length = PyUnicode_GET_LENGTH(script_name); length > 0) [[unlikely]] {
     const Ref bytes = Ref::steal(PyUnicode_AsLatin1String(script_name));
     if (!bytes) return false;
     const std::string_view prefix(PyBytes_AS_STRING(bytes.get()), static_cast<std::size_t>(length));
-    if (!path.starts_with(prefix)) {
+    const bool at_boundary = prefix.ends_with('/') || path.size() == prefix.size() ||
+                             path.substr(0, prefix.size() + 1).ends_with('/');
+    if (!path.starts_with(prefix) || !at_boundary) {
       PyErr_Format(PyExc_ValueError, "the path of the request does not start with SCRIPT_NAME %R",
                    script_name);
       return false;
@@ -178,8 +181,18 @@ bool EnvironBuilder::set_path(PyObject* environ, std::string_view path, PyObject
 // A client on a unix socket has no address: gunicorn gives an empty one, and no port.
 bool EnvironBuilder::set_client(PyObject* environ, const app::ConnectionInfo& connection) {
   if (!set(environ, keys_->remote_addr, remote_host_.get(connection.remote_host))) return false;
+  if (connection.proxy && !set_proxy(environ, *connection.proxy)) [[unlikely]]
+    return false;
   return connection.remote_host.empty() ||
          set(environ, keys_->remote_port, ports_.get(connection.remote_port));
+}
+
+// gunicorn's keys. A header without addresses (LOCAL, UNKNOWN, a unix socket) sets the first alone.
+bool EnvironBuilder::set_proxy(PyObject* environ, const http::ProxyHeader& proxy) {
+  if (!set(environ, "PROXY_PROTOCOL", to_native(proxy.protocol))) return false;
+  return !proxy.has_addresses() ||
+         (set(environ, "PROXY_ADDR", to_native(proxy.proxy_address)) &&
+          set(environ, "PROXY_PORT", to_native(std::to_string(proxy.proxy_port))));
 }
 
 bool EnvironBuilder::set_headers(PyObject* environ, const http::RequestHead& head,

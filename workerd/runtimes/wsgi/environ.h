@@ -37,6 +37,7 @@ class EnvironBuilder {
   bool set_request_line(PyObject* environ, const http::RequestHead& head);
   bool set_path(PyObject* environ, std::string_view path, PyObject* script_name);
   bool set_client(PyObject* environ, const app::ConnectionInfo& connection);
+  static bool set_proxy(PyObject* environ, const http::ProxyHeader& proxy);
   // A SCRIPT_NAME among the fields replaces `script_name`, borrowed from the environ.
   bool set_headers(PyObject* environ, const http::RequestHead& head, PyObject*& script_name);
   bool set_server_from_host(PyObject* environ, const app::Request& request);
