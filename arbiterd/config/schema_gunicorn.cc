@@ -151,6 +151,7 @@ Setting setting_of(const Row& row, Support support, bool gunicorn) {
 
 std::vector<Setting> gunicorn_settings() {
   std::vector<Setting> settings;
+  settings.reserve(kNoEffect.size() + kRefusedOwn.size() + kRefused.size());
   for (const Row& row : kNoEffect) settings.push_back(setting_of(row, Support::kNoEffect, true));
   for (const Row& row : kRefusedOwn) settings.push_back(setting_of(row, Support::kRefused, false));
   for (const Row& row : kRefused) settings.push_back(setting_of(row, Support::kRefused, true));
