@@ -66,7 +66,7 @@ void fields(A& a, Unsupported& v) {
 
 template <class A>
 void fields(A& a, Offer& v) {
-  a(v.worker_id), a(v.ready), a(v.retiring), a(v.listeners);
+  a(v.worker_id), a(v.ready), a(v.retiring), a(v.listeners), a(v.hand_off);
 }
 
 namespace {

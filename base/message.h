@@ -94,12 +94,14 @@ struct Unsupported {
 
 // ---- worker to the arbiter that adopts it, first message on a new channel ----
 
-// Comes with descriptors: the scoreboard, then `listeners` listening sockets.
+// Comes with descriptors: the scoreboard, then `listeners` listening sockets, then, with `hand_off`,
+// the two ends of the pool's hand-off queue.
 struct Offer {
   std::uint64_t worker_id = 0;
   bool ready = false;           // Ready was or would have been sent
   std::string retiring;         // the cause, if Retiring was or would have been sent
   std::uint32_t listeners = 0;  // at most kMaxOfferedListeners
+  bool hand_off = false;
 };
 inline constexpr std::size_t kMaxOfferedListeners = 250;  // SCM_MAX_FD is 253 (unix(7))
 

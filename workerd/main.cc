@@ -311,8 +311,18 @@ base::Result<link::Estate> make_estate(const base::WorkerConfig& config) {
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
     listeners.push_back(base::kFirstListenerFd + static_cast<int>(i));
   }
-  return link::Estate::copy(config.adoption_socket, config.worker_id, base::kScoreboardFd,
-                            listeners);
+  std::vector<int> hand_off;
+  if (config.hand_off) {
+    const int first = base::kFirstListenerFd + static_cast<int>(listeners.size());
+    hand_off = {first, first + 1};
+  }
+  auto estate = link::Estate::copy(config.adoption_socket, config.worker_id, base::kScoreboardFd,
+                                   listeners, hand_off);
+  if (estate) {
+    for (const auto& listener : estate->listeners) server::close_in_forks(listener.get());
+    for (const auto& end : estate->hand_off) server::close_in_forks(end.get());
+  }
+  return estate;
 }
 
 // Brings the process up to where the application can be loaded, and does its job.

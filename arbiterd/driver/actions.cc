@@ -204,7 +204,7 @@ void Arbiter::execute(const core::BeginGeneration& action) {
         action.pool, queue.error().message);
     return;
   }
-  pool.hand_off = std::move(*queue);
+  pool.hand_off = std::make_shared<const os::HandOffQueue>(std::move(*queue));
 }
 
 void Arbiter::execute(const core::CommitGeneration& action) {

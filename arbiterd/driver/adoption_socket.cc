@@ -93,7 +93,10 @@ void AdoptionSocket::on_offer(int descriptor) {
   auto message = pending.channel.receive(descriptors);
   if (!message || !*message) return;
   auto* offer = std::get_if<base::Offer>(&**message);
-  if (offer == nullptr || descriptors.size() != 1 + std::size_t{offer->listeners}) return;
+  if (offer == nullptr ||
+      descriptors.size() != 1 + std::size_t{offer->listeners} + (offer->hand_off ? 2U : 0U)) {
+    return;
+  }
   const core::WorkerId id{offer->worker_id};
   if (!is_expected_(id, pending.pid)) {
     base::log_warning("process {} offers itself as worker {}, which it isn't; ignoring",
@@ -106,10 +109,20 @@ void AdoptionSocket::on_offer(int descriptor) {
     return;
   }
   descriptors.erase(descriptors.begin());
+  std::shared_ptr<const os::HandOffQueue> hand_off;
+  if (offer->hand_off) {
+    base::UniqueFd out = std::move(descriptors.back());
+    descriptors.pop_back();
+    base::UniqueFd in = std::move(descriptors.back());
+    descriptors.pop_back();
+    if (auto queue = os::HandOffQueue::adopt(std::move(in), std::move(out))) {
+      hand_off = std::make_shared<const os::HandOffQueue>(std::move(*queue));
+    }
+  }
   // The worker takes any message for a welcome.
   if (!pending.channel.send(base::Ping{})) return;
   done_({id, std::move(pending.channel), std::move(*scoreboard), offer->ready,
-         std::move(offer->retiring), std::move(descriptors)});
+         std::move(offer->retiring), std::move(descriptors), std::move(hand_off)});
 }
 
 }  // namespace corn::driver

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "arbiterd/core/types.h"
+#include "arbiterd/os/hand_off_queue.h"
 #include "arbiterd/os/loop.h"
 #include "base/channel.h"
 #include "base/result.h"
@@ -25,6 +26,7 @@ struct OfferedWorker {
   bool ready = false;
   std::string retiring;
   std::vector<base::UniqueFd> listeners;
+  std::shared_ptr<const os::HandOffQueue> hand_off;  // null: it has none
 };
 
 // Listens while it exists. Loop thread only.

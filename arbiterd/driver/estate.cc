@@ -126,6 +126,15 @@ pid_t pid_of(const Estate& estate, core::WorkerId id) {
   return 0;
 }
 
+PoolRuntime* pool_of(Estate& estate, core::WorkerId id) {
+  for (const core::InheritedPool& pool : estate.state.inheritance.pools) {
+    for (const core::InheritedWorker& worker : pool.workers) {
+      if (worker.id == id) return &estate.pools[pool.name];
+    }
+  }
+  return nullptr;
+}
+
 // Lets survivors offer themselves until all have or the limit is reached.
 base::Status collect_offers(Estate& estate, const std::string& path, std::size_t expected) {
   auto loop = os::EpollLoop::create();
@@ -148,6 +157,9 @@ base::Status collect_offers(Estate& estate, const std::string& path, std::size_t
         process.ready = offered.ready;
         process.retiring = std::move(offered.retiring);
         add_offered(estate, std::move(offered.listeners), known);
+        if (PoolRuntime* pool = pool_of(estate, offered.id); pool != nullptr && !pool->hand_off) {
+          pool->hand_off = std::move(offered.hand_off);
+        }
         settle(offered.id);
       });
   if (!socket) return tl::unexpected(socket.error());
@@ -191,9 +203,16 @@ base::Result<Estate> take_over(const base::UniqueFd& descriptor) {
   estate.lock = take(estate.state.lock);
   add_pools(estate);
   for (const core::InheritedPool& pool : estate.state.inheritance.pools) {
-    for (const ListenerRecord& record : estate.state.pools[pool.name].listeners) {
+    const PoolRecord& left = estate.state.pools[pool.name];
+    for (const ListenerRecord& record : left.listeners) {
       auto added = add_listener(committed_of(estate, pool), record, take(record.descriptor));
       if (!added) return tl::unexpected(added.error());
+    }
+    if (left.hand_off_in >= 0) {
+      auto queue = os::HandOffQueue::adopt(take(left.hand_off_in), take(left.hand_off_out));
+      if (!queue) return tl::unexpected(queue.error());
+      estate.pools[pool.name].hand_off =
+          std::make_shared<const os::HandOffQueue>(std::move(*queue));
     }
     for (const core::InheritedWorker& worker : pool.workers) {
       const WorkerRecord& record = estate.state.workers[worker.id];

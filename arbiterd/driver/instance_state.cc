@@ -153,7 +153,8 @@ json from_pool(const core::InheritedPool& pool, const InstanceState& state) {
                 {"requests", 0},
                 {"errors", 0},
                 {"latency", json::array()},
-                {"listeners", json::array()}};
+                {"listeners", json::array()},
+                {"hand_off", json::array({-1, -1})}};
   const auto found = state.pools.find(pool.name);
   if (found == state.pools.end()) return value;
   value["settings"] = found->second.settings;
@@ -163,6 +164,7 @@ json from_pool(const core::InheritedPool& pool, const InstanceState& state) {
   for (const ListenerRecord& listener : found->second.listeners) {
     value["listeners"].push_back(from_listener(listener));
   }
+  value["hand_off"] = {found->second.hand_off_in, found->second.hand_off_out};
   return value;
 }
 core::InheritedPool to_pool(const json& value, InstanceState& state) {
@@ -187,6 +189,10 @@ core::InheritedPool to_pool(const json& value, InstanceState& state) {
   }
   for (const json& listener : value.at("listeners")) {
     record.listeners.push_back(to_listener(listener));
+  }
+  if (const auto ends = value.find("hand_off"); ends != value.end()) {
+    record.hand_off_in = ends->at(0).get<int>();
+    record.hand_off_out = ends->at(1).get<int>();
   }
   return pool;
 }

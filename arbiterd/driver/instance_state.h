@@ -43,6 +43,8 @@ struct PoolRecord {
   std::string settings;  // fingerprint(): whether they changed since
   PoolTotals totals;     // of workers that are gone
   std::vector<ListenerRecord> listeners;
+  int hand_off_in = -1;  // the ends of the hand-off queue
+  int hand_off_out = -1;
 };
 
 struct InstanceState {

@@ -6,7 +6,6 @@
 #include <array>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +18,7 @@
 namespace corn::driver {
 
 using ListenerPtr = std::shared_ptr<os::Listener>;
+using HandOffPtr = std::shared_ptr<const os::HandOffQueue>;
 
 // Settings of a pool with its listeners open. A listener closes when no generation holds it any
 // more.
@@ -40,7 +40,7 @@ struct PoolTotals {
 struct PoolRuntime {
   std::map<core::Generation, PoolGeneration> generations;
   // As long as the pool: connections in it outlive the workers that put them there.
-  std::optional<os::HandOffQueue> hand_off;
+  HandOffPtr hand_off;  // null: there is none
   PoolTotals totals;
 };
 

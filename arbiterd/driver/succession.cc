@@ -68,6 +68,10 @@ InstanceState Arbiter::instance_state(bool for_upgrade) const {
   for (const auto& [name, pool] : pools_) {
     PoolRecord& record = state.pools[name];
     record.totals = pool.totals;
+    if (for_upgrade && pool.hand_off) {
+      record.hand_off_in = pool.hand_off->in();
+      record.hand_off_out = pool.hand_off->out();
+    }
     std::vector<ListenerPtr> listeners;
     for (const auto& [number, generation] : pool.generations) {
       record.settings = fingerprint(generation.settings);
@@ -191,6 +195,9 @@ void Arbiter::on_late_worker(OfferedWorker offered) {
   worker.channel = std::move(offered.channel);
   worker.scoreboard = std::move(offered.scoreboard);
   worker.threads = worker.scoreboard.slot_count();
+  if (PoolRuntime& pool = pools_[worker.pool]; !pool.hand_off) {
+    pool.hand_off = std::move(offered.hand_off);
+  }
   const core::WorkerId id = offered.id;
   std::ignore = loop_->watch(worker.channel.descriptor(), EPOLLIN,
                              [this, id](std::uint32_t) { on_channel(id); });

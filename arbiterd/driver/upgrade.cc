@@ -50,6 +50,7 @@ std::vector<int> descriptors_in(const InstanceState& state) {
   }
   for (const auto& [name, pool] : state.pools) {
     for (const ListenerRecord& listener : pool.listeners) all.push_back(listener.descriptor);
+    all.insert(all.end(), {pool.hand_off_in, pool.hand_off_out});
   }
   std::erase_if(all, [](int descriptor) { return descriptor < 0; });
   return all;

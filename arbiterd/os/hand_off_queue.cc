@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cerrno>
+#include <utility>
 
 namespace corn::os {
 
@@ -14,6 +15,18 @@ base::Result<HandOffQueue> HandOffQueue::open() {
     return base::fail_errno("cannot make the socket pair for passing connections on", errno);
   }
   return HandOffQueue(base::UniqueFd(ends[0]), base::UniqueFd(ends[1]));
+}
+
+base::Result<HandOffQueue> HandOffQueue::adopt(base::UniqueFd in, base::UniqueFd out) {
+  for (const int end : {in.get(), out.get()}) {
+    int type = 0;
+    socklen_t size = sizeof(type);
+    if (::getsockopt(end, SOL_SOCKET, SO_TYPE, &type, &size) < 0) {
+      return base::fail_errno("cannot take over a queue of connections", errno);
+    }
+    if (type != SOCK_DGRAM) return base::fail("what was left is no queue of connections");
+  }
+  return HandOffQueue(std::move(in), std::move(out));
 }
 
 }  // namespace corn::os

@@ -15,6 +15,8 @@ namespace corn::os {
 class HandOffQueue {
  public:
   static base::Result<HandOffQueue> open();
+  // Takes over the ends of one that is there, after checking that they are datagram sockets.
+  static base::Result<HandOffQueue> adopt(base::UniqueFd in, base::UniqueFd out);
 
   // What is sent here ...
   [[nodiscard]] int in() const { return in_.get(); }

@@ -238,19 +238,24 @@ def test_two_thousand_idle_and_slow_connections_delay_nobody(site, worker_class)
             wire.socket.close()
 
 
-def test_a_worker_takes_no_more_connections_than_it_is_allowed_to(site):
-    arbiter = start(site, "--worker-connections", "4", "--keep-alive", "600")
-    kept = [Wire(arbiter.port) for _ in range(4)]
-    for wire in kept:
-        assert wire.get().status == 200
-    waiting = Wire(arbiter.port)
-    waiting.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-    assert kept[0].get().status == 200
-    kept[1].socket.close()
-    assert waiting.answer().status == 200
-    for wire in kept:
-        wire.socket.close()
-    waiting.socket.close()
+@CLASSES
+def test_idle_connections_make_room_for_newcomers_at_the_limit(site, worker_class):
+    arbiter = start(site, *worker_class, "--worker-connections", "20", "--keep-alive", "600",
+                    "--timeout", "600")
+    idle = []
+    try:
+        for number in range(60):
+            idle.append(Wire(arbiter.port))  # more than fit
+            if number % 2:
+                assert idle[-1].get().body == b"hello"
+        for _ in range(20):
+            with Wire(arbiter.port) as fresh:
+                assert fresh.get().body == b"hello"
+        assert "worker_connections" in arbiter.log()
+        assert arbiter.exits() == []
+    finally:
+        for wire in idle:
+            wire.socket.close()
 
 
 # ---- processes of the application's own ----

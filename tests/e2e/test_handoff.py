@@ -13,6 +13,7 @@ import pytest
 
 from harness import ECHO_QUERY, wait_until
 from load import Load
+from test_upgrade import upgrades
 from wire import MIRROR, Wire
 
 ROUNDS = int(os.environ.get("CORN_HANDOFF_ROUNDS", "10"))
@@ -90,6 +91,31 @@ def test_restarting_a_worker_is_not_noticed(site):
         for _ in range(max(1, ROUNDS // 2)):
             result = arbiter.cornctl("restart", str(arbiter.workers()[0]))
             assert result.returncode == 0, result
+            load.wait_for(64)
+    load.assert_nobody_noticed()
+
+
+def test_upgrades_in_place_are_not_noticed(site):
+    arbiter = start(site, "-w", "2")
+    with load_on(arbiter, QUICK) as load:
+        for number in range(1, max(2, ROUNDS // 5) + 1):
+            arbiter.send(signal.SIGUSR2)
+            wait_until(lambda wanted=number: upgrades(arbiter) >= wanted, f"upgrade {number}")
+            arbiter.wait_ready(2)
+            load.wait_for(64)
+    load.assert_nobody_noticed()
+
+
+def test_an_arbiter_that_adopts_workers_goes_on_with_their_queue(site):
+    options = ["--name", "shop", "-w", "2"]
+    arbiter = start(site, *options)
+    with load_on(arbiter, QUICK) as load:
+        arbiter.kill()
+        load.wait_for(64)
+        arbiter = site.start(*KEEP_ALIVE, *options, "echo:application", ready=False)
+        arbiter.wait_for_log(r"adopted 2 workers of arbiter")
+        for _ in range(2):
+            assert arbiter.cornctl("reload").returncode == 0
             load.wait_for(64)
     load.assert_nobody_noticed()
 

@@ -21,7 +21,8 @@ base::Result<base::UniqueFd> copy_of(int descriptor) {
 }  // namespace
 
 base::Result<Estate> Estate::copy(std::string socket, std::uint64_t worker_id, int scoreboard,
-                                  const std::vector<int>& listeners) {
+                                  const std::vector<int>& listeners,
+                                  const std::vector<int>& hand_off) {
   Estate estate;
   estate.socket = std::move(socket);
   estate.worker_id = worker_id;
@@ -32,6 +33,11 @@ base::Result<Estate> Estate::copy(std::string socket, std::uint64_t worker_id, i
     auto copied = copy_of(listener);
     if (!copied) return tl::unexpected(copied.error());
     estate.listeners.push_back(std::move(*copied));
+  }
+  for (const int end : hand_off) {
+    auto copied = copy_of(end);
+    if (!copied) return tl::unexpected(copied.error());
+    estate.hand_off.push_back(std::move(*copied));
   }
   return estate;
 }
@@ -61,6 +67,8 @@ base::Result<base::Channel> offer(const Estate& estate, bool ready, const std::s
     descriptors.push_back(listener.get());
     ++message.listeners;
   }
+  message.hand_off = !estate.hand_off.empty();
+  for (const base::UniqueFd& end : estate.hand_off) descriptors.push_back(end.get());
   if (auto sent = channel.send(message, descriptors); !sent) return tl::unexpected(sent.error());
   return channel;
 }

@@ -21,10 +21,12 @@ struct Estate {
   std::uint64_t worker_id = 0;
   base::UniqueFd scoreboard;
   std::vector<base::UniqueFd> listeners;
+  std::vector<base::UniqueFd> hand_off;  // the queue's ends, first that for sending; or none
 
   // Copies the descriptors, so that they stay when the server closes its own.
   static base::Result<Estate> copy(std::string socket, std::uint64_t worker_id, int scoreboard,
-                                   const std::vector<int>& listeners);
+                                   const std::vector<int>& listeners,
+                                   const std::vector<int>& hand_off);
 };
 
 // Offers the worker once. Fails, which is the usual case, when nobody listens. Doesn't block.

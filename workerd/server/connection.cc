@@ -58,7 +58,7 @@ Connection::~Connection() {
 void Connection::set_idle(base::TimePoint since) {
   state_ = State::kIdle;
   idle_since_ = since;
-  TimeoutKind kind = first_request_ ? TimeoutKind::kHeader : TimeoutKind::kKeepAlive;
+  TimeoutKind kind = first_request_ ? TimeoutKind::kFirstByte : TimeoutKind::kKeepAlive;
   if (commons_->closing()) {
     if (first_request_) {
       kind = TimeoutKind::kDrainFresh;
@@ -115,6 +115,7 @@ void Connection::on_timeout(TimeoutKind kind, base::TimePoint now) {
         end(TimeoutKind::kLingerIdle, now);
       }
       break;
+    case TimeoutKind::kFirstByte:
     case TimeoutKind::kKeepAlive:
     case TimeoutKind::kDrainIdle:
     case TimeoutKind::kDrainFresh:
@@ -327,6 +328,11 @@ void Connection::refuse(const http::ProtocolError& error, base::TimePoint now) {
 
 void Connection::drain(base::TimePoint now) {
   if (state_ == State::kIdle && commons_->closing()) set_idle(now);
+}
+
+void Connection::make_room() {
+  CORN_CHECK(state_ == State::kIdle);
+  close();
 }
 
 bool Connection::can_pass_on() const {

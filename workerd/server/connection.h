@@ -161,6 +161,11 @@ class Connection {
   // The worker goes away, see Leaving: an idle connection's time-out may change.
   void drain(base::TimePoint now);
 
+  // Idle since then; of an idle connection.
+  [[nodiscard]] base::TimePoint idle_since() const { return idle_since_; }
+  // Ends an idle connection at once, in favour of others.
+  void make_room();
+
   // Another worker can go on with the connection: nothing of a request has been read, and nothing
   // of an answer is still to be sent. What lies unread in the socket goes along.
   [[nodiscard]] bool can_pass_on() const;

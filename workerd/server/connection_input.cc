@@ -107,9 +107,7 @@ void Connection::wait_for_head(base::TimePoint now) {
   if (state_ != State::kIdle) return;
   state_ = State::kHead;
   // The first request's time has run since the connection came.
-  if (!first_request_ || phase_.kind() != TimeoutKind::kHeader) {
-    commons_->timeouts.arm(phase_, TimeoutKind::kHeader, now);
-  }
+  commons_->timeouts.arm_since(phase_, TimeoutKind::kHeader, first_request_ ? idle_since_ : now);
 }
 
 bool Connection::take_proxy_header(base::TimePoint now) {

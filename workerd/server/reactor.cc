@@ -62,6 +62,7 @@ Reactor::Reactor(ConnectionCommons& commons, const TrustedPeers& trusted,
       now_(std::chrono::steady_clock::now()) {
   const base::WorkerConfig& config = commons_.config;
   Timeouts& timeouts = commons_.timeouts;
+  timeouts.set_duration(TimeoutKind::kFirstByte, config.header_timeout);
   timeouts.set_duration(TimeoutKind::kHeader, config.header_timeout);
   timeouts.set_duration(TimeoutKind::kKeepAlive, config.keep_alive);
   timeouts.set_duration(TimeoutKind::kEntry, std::chrono::milliseconds(500));
@@ -111,6 +112,7 @@ void Reactor::turn() {
     run_deferred();
     expire();
     if (hand_off_retry_ && *hand_off_retry_ <= now_) hand_over_rest();
+    if (room_check_ && *room_check_ <= now_) look_for_newcomers();
     if (aborting_) check_abort();
     return;
   }
@@ -151,9 +153,15 @@ void Reactor::handle_event(const epoll_event& event) {
 }
 
 void Reactor::accept_from(std::size_t listener, std::size_t most) {
-  for (; most > 0 && open_ < commons_.config.worker_connections; --most) {
+  for (; most > 0; --most) {
+    Connection* idle = nullptr;
+    if (open_ >= commons_.config.worker_connections) {
+      idle = replaceable();
+      if (idle == nullptr) return;
+    }
     auto accepted = acceptor_.accept(listener, now_);
     if (!accepted) return;
+    if (idle != nullptr) replace(*idle);
     const auto& listeners = commons_.config.listeners;
     ConnectionStart start;
     start.info.listener = listener < listeners.size() ? &listeners[listener] : nullptr;
@@ -303,6 +311,7 @@ int Reactor::poll_timeout() const {
   consider(commons_.access_log.due());
   consider(acceptor_.paused_until());
   consider(hand_off_retry_);
+  consider(room_check_);
   if (!cut_) consider(grace_end_);
   if (commons_.config.timeout.count() > 0 && policy_.turn_is_life()) {
     consider(last_beat_ + base::Duration(commons_.config.timeout) / 2);
@@ -317,8 +326,9 @@ int Reactor::poll_timeout() const {
 void Reactor::poll() {
   const bool leaving = commons_.leaving.load(std::memory_order_relaxed) != Leaving::kNo;
   acceptor_.end_pause(now_);
-  const bool takes = !leaving && !aborting_ && open_ < commons_.config.worker_connections &&
-                     policy_.accept_capacity(0) > 0;
+  const bool willing = !leaving && !aborting_ && policy_.accept_capacity(0) > 0;
+  const bool takes = willing && open_ < commons_.config.worker_connections;
+  plan_room_check(willing && !takes);
   acceptor_.watch(takes);
   hand_off_.watch(takes && !acceptor_.paused_until());
   // Whoever posts sees the flag, or its letter is seen here.

@@ -107,6 +107,17 @@ class Reactor {
   Connection* add_connection(base::UniqueFd socket, const sockaddr_storage& peer,
                              ConnectionStart start);
   [[nodiscard]] bool watch(int socket, ConnectionId id) const;
+
+  // ---- reactor_limit.cc: at worker_connections ----
+  // Idle connections may be given up for newcomers after this time.
+  static constexpr base::Duration kLeastIdle = std::chrono::seconds(1);
+  Connection* longest_idle();
+  // One that may be given up now, or null.
+  Connection* replaceable();
+  void replace(Connection& idle);
+  void plan_room_check(bool at_limit);
+  void look_for_newcomers();
+
   // ---- reactor_hand_off.cc ----
   // Takes up to `most` connections that siblings have handed over.
   void take_over(std::size_t most);
@@ -117,6 +128,7 @@ class Reactor {
   [[nodiscard]] bool is_passing_on() const {
     return commons_.leaving.load(std::memory_order_relaxed) == Leaving::kPassingOn;
   }
+
   Connection* find(ConnectionId id);
   // Queues, puts off or removes a connection after it has been worked on.
   void settle(Connection& connection);
@@ -153,6 +165,9 @@ class Reactor {
   std::deque<base::ListenerInfo> former_listeners_;
   // The queue was full: nothing is handed over before.
   std::optional<base::TimePoint> hand_off_retry_;
+  // At the limit of connections: when to look whether somebody waits to be accepted.
+  std::optional<base::TimePoint> room_check_;
+  std::optional<base::TimePoint> last_room_complaint_;
 
   std::vector<Place> places_;
   std::vector<std::uint32_t> free_places_;

@@ -65,6 +65,11 @@ std::optional<base::TimePoint> Timeouts::next_deadline() const {
   return earliest;
 }
 
+Timer* Timeouts::first(TimeoutKind kind) const {
+  const TimerLink& head = heads_[index(kind)];
+  return head.next == &head ? nullptr : static_cast<Timer*>(head.next);
+}
+
 Timer* Timeouts::expire(base::TimePoint now) {
   for (TimerLink& head : heads_) {
     if (head.next == &head) continue;

@@ -15,18 +15,19 @@
 namespace corn::server {
 
 enum class TimeoutKind : std::uint8_t {
-  kHeader,      // from a connection's start, or a request's first byte, to the end of its head
-  kKeepAlive,   // idle between two requests
-  kEntry,       // from a head to entering the application with an unfinished body
-  kBody,        // between two reads of a body
-  kBodyRate,    // a window over which the least rate of a body is averaged
-  kSend,        // without the client taking anything of what is left of an answer
-  kLinger,      // reading on after an answer that ends the connection
+  kFirstByte,  // from a connection's start to its first byte; as long as kHeader
+  kHeader,     // from a connection's start, or a later request's first byte, to the end of its head
+  kKeepAlive,  // idle between two requests
+  kEntry,      // from a head to entering the application with an unfinished body
+  kBody,       // between two reads of a body
+  kBodyRate,   // a window over which the least rate of a body is averaged
+  kSend,       // without the client taking anything of what is left of an answer
+  kLinger,     // reading on after an answer that ends the connection
   kLingerIdle,  // reading on after closing a connection that waited for nothing
   kDrainIdle,   // idle between two requests, while the service goes away
   kDrainFresh,  // before the first request, while the worker goes away
 };
-inline constexpr std::size_t kTimeoutKinds = 10;
+inline constexpr std::size_t kTimeoutKinds = 11;
 
 class Connection;
 
@@ -73,6 +74,9 @@ class Timeouts {
   void disarm(Timer& timer);
 
   [[nodiscard]] std::optional<base::TimePoint> next_deadline() const;
+
+  // The timer of this kind that comes first, or null.
+  [[nodiscard]] Timer* first(TimeoutKind kind) const;
 
   // Unlinks and returns one timer whose deadline has come, or null.
   Timer* expire(base::TimePoint now);

@@ -115,7 +115,11 @@ TEST_P(EngineHandOffTest, HalfReadRequestIsAnsweredAndThenItsConnectionPassedOn)
 }
 
 TEST_P(EngineHandOffTest, FullQueueMeansServingOnAndTryingAgain) {
-  TestServer old_worker(config_, Transport::kTcp, queue_.ends());
+  // It takes from another queue, and so doesn't empty this one before it drains.
+  const Queue other_queue;
+  HandOffEnds ends = queue_.ends();
+  ends.out = other_queue.ends().out;
+  TestServer old_worker(config_, Transport::kTcp, std::move(ends));
   Client client(old_worker.port());
   ASSERT_EQ(client.get("/hello").status, 200);
   queue_.fill();

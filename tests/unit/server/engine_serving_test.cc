@@ -290,6 +290,24 @@ TEST_P(ServingTest, ConnectionsBeyondTheLimitWaitInTheBacklog) {
   EXPECT_EQ(third.read_response().status, 200);
 }
 
+TEST_P(ServingTest, IdleConnectionsMakeRoomForNewcomersAtTheLimit) {
+  config_.worker_connections = 3;
+  config_.keep_alive = std::chrono::hours(1);
+  TestServer server(config_);
+  Client idle(server.port());
+  ASSERT_EQ(idle.get("/hello").status, 200);
+  Client half(server.port());
+  half.send("GET /hello HTTP/1.1\r\n");
+  Client other(server.port());
+  ASSERT_EQ(other.get("/hello").status, 200);
+  Client newcomer(server.port());
+  EXPECT_EQ(newcomer.get("/hello").status, 200);
+  EXPECT_TRUE(idle.closed_by_peer()) << "it was idle for longest";
+  EXPECT_EQ(other.get("/hello").status, 200);
+  half.send("\r\n");
+  EXPECT_EQ(half.read_response().status, 200) << "a request on its way is not given up";
+}
+
 TEST_P(ServingTest, MaxRequestsAsksOnceForReplacementAndServesOn) {
   config_.max_requests = 5;
   TestServer server(config_);
