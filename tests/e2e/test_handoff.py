@@ -46,7 +46,7 @@ def start(site, *arguments):
 
 
 def load_on(arbiter, think):
-    return Load(arbiter.port, connections=32, think=think)
+    return Load(arbiter.port, connections=32, think=think, keep_alive=5)
 
 
 @CLASSES

@@ -201,7 +201,7 @@ class AdoptionTest : public LinkTest {
     directory_ = ::mkdtemp(pattern.data());
     path_ = directory_ + "/adopt";
     ASSERT_EQ(::pipe(pipe_), 0);
-    auto estate = Estate::copy(path_, 42, pipe_[0], {pipe_[1]});
+    auto estate = Estate::copy(path_, 42, pipe_[0], {pipe_[1]}, {});
     ASSERT_TRUE(estate);
     ASSERT_TRUE(link_->start(calls_.callbacks(), Milliseconds(7000), Milliseconds(60'000),
                              std::move(*estate)));
