@@ -284,6 +284,8 @@ void CoreWorld::inherit(const core::InheritedWorker& left) {
   process.beat = now_;
   process.kill_ordered = false;
   process.killed_by.reset();
+  process.drains = left.state == core::WorkerState::kDraining;
+  process.told_last = false;  // isn't passed on, and may be told once more
   process.told =
       left.state == core::WorkerState::kDraining || left.state == core::WorkerState::kStopping;
   if (!process.told) return;
