@@ -91,9 +91,11 @@ TEST_P(EngineHandOffTest, AnswerOnItsWayIsFinishedFirst) {
   const Response response = client.read_response();
   EXPECT_EQ(response.status, 200);
   EXPECT_EQ(response.field("Connection"), "");
+  // Whoever has the connection when this comes; afterwards it can only be the new one.
   EXPECT_EQ(client.get("/hello").status, 200);
   EXPECT_TRUE(old_worker.wait_until_ended());
-  EXPECT_TRUE(eventually([&] { return new_worker.application().handled.load() == 1; }));
+  EXPECT_EQ(client.get("/hello").status, 200);
+  EXPECT_TRUE(eventually([&] { return new_worker.application().handled.load() >= 1; }));
 }
 
 TEST_P(EngineHandOffTest, HalfReadRequestIsAnsweredAndThenItsConnectionPassedOn) {
