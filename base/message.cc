@@ -40,8 +40,12 @@ void fields(A& a, Retiring& v) {
   a(v.cause);
 }
 template <class A>
+void fields(A& a, ThreadStack& v) {
+  a(v.thread_id), a(v.python);
+}
+template <class A>
 void fields(A& a, DumpResult& v) {
-  a(v.token), a(v.text);
+  a(v.token), a(v.text), a(v.threads);
 }
 template <class A>
 void fields(A& a, Pong& v) {

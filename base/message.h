@@ -37,7 +37,7 @@ struct Drain {
   bool empty_backlog = false;
 };
 struct ReopenLogs {};
-// Stacks of every thread and the requests in flight, answered by DumpResult with the same token.
+// The stacks of every thread that Python knows, answered by DumpResult with the same token.
 struct Dump {
   std::uint64_t token = 0;
 };
@@ -65,9 +65,14 @@ struct BootFailed {
 struct Retiring {
   std::string cause;  // a name from the contract's list, "max-requests"
 };
+struct ThreadStack {
+  std::uint32_t thread_id = 0;  // gettid(2)
+  std::string python;           // innermost frame first, one a line
+};
 struct DumpResult {
   std::uint64_t token = 0;
-  std::string text;
+  std::string text;  // why stacks are missing; empty: they are all there
+  std::vector<ThreadStack> threads;
 };
 struct Pong {
   std::uint64_t token = 0;

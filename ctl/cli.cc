@@ -100,6 +100,10 @@ void add_commands(CommandLine& line) {
     stop.add_option("WORKER", line.stop.pid)->required()->check(CLI::PositiveNumber);
   }
 
+  CLI::App& dump =
+      add_command(app, "dump", [&] { line.task = [&] { return run_dump(session, line.dump); }; });
+  dump.add_option("WORKER", line.dump.pid)->required()->check(CLI::PositiveNumber);
+
   CLI::App& events = add_command(
       app, "events", [&] { line.task = [&] { return run_events(session, line.events); }; });
   events.add_flag("-f,--follow", line.events.follow);
@@ -137,9 +141,6 @@ void add_commands(CommandLine& line) {
 void add_later_commands(CommandLine& line) {
   CLI::App& app = line.app;
   add_command(app, "upgrade", [&] { line.task = [&] { return run_upgrade(line.session); }; });
-  CLI::App& dump = add_command(
-      app, "dump", [&] { line.task = [&] { return run_dump(line.session, line.dump); }; });
-  dump.add_option("WORKER", line.dump.pid)->required()->check(CLI::PositiveNumber);
   for (const std::string name : {"top", "logs"}) {
     CLI::App& later =
         add_command(app, name, [&line, name] { line.task = [name] { return run_later(name); }; });

@@ -70,12 +70,13 @@ struct CompletionArguments {
 };
 Outcome run_completion(const CompletionArguments& arguments);
 
-// Commands that arbiters refuse until a later version has them.
-Outcome run_upgrade(const Session& session);
 struct DumpArguments {
   std::int32_t pid = 0;
 };
 Outcome run_dump(const Session& session, const DumpArguments& arguments);
+
+// Commands that arbiters refuse until a later version has them.
+Outcome run_upgrade(const Session& session);
 // Commands that this program itself doesn't have yet.
 Outcome run_later(const std::string& command);
 

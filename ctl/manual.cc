@@ -69,6 +69,18 @@ Example:
   cornctl kill 4711
 )",
                   ""},
+    CommandManual{"dump", "dump WORKER", "show what one worker is doing, hung or not",
+                  R"(Shows the threads of the worker with the pid WORKER: each one's name, state and
+kernel wait channel, the request it is in or was in last, and its Python stack,
+innermost frame first. States: R running, S asleep, D in uninterruptible sleep
+(the kernel waits, often for a disk or NFS), T stopped. What keeps the worker
+from running or answering stands in the first line. The worker serves on.
+
+Examples:
+  cornctl dump 4711
+  cornctl dump 4711 --json | jq '.threads[].request'
+)",
+                  ""},
     CommandManual{"events", "events [-f] [-n N] [--after N] [--pool POOL] [--whole]",
                   "what has happened, and with -f what happens",
                   R"(Prints the instance's history: number, time, what happened, worker, details.

@@ -53,6 +53,11 @@ constexpr Milliseconds kExitLimit{30000};
 // answers. Together below the 250 ms that arbiterd leaves between SIGABRT and SIGKILL.
 constexpr Milliseconds kDumpWait{100};
 constexpr Milliseconds kAbortWait{100};
+// For the stacks of a worker that is to live on: a thread that keeps the interpreter's lock for so
+// long, though another wants it, hangs outside of Python; and the longest wait. Below kDumpLimit of
+// arbiterd/driver/dump.h.
+constexpr Milliseconds kStillTime{500};
+constexpr Milliseconds kLockWait{1200};
 
 // Every thread's stack as text.
 std::string stacks() {
@@ -88,7 +93,7 @@ class Control {
     return link_.start({.drain = [this](Milliseconds grace, bool all) { drain(grace, all); },
                         .quit = [this] { quit(); },
                         .reopen_logs = [this] { reopen_logs(); },
-                        .dump = [this] { return requests() + stacks(); },
+                        .dump = [] { return python::collect_stacks(kStillTime, kLockWait); },
                         .abort = [this] { abort(); },
                         .overdue = [this] { overdue(); }},
                        config_.graceful_timeout, orphan_timeout, std::move(estate));

@@ -50,6 +50,12 @@ Refusal no_such_pool(const std::string& pool) {
           {}};
 }
 
+Refusal which_worker() {
+  return {grpc::StatusCode::INVALID_ARGUMENT,
+          "which worker? Set pid; cornctl status shows the workers' pids",
+          {}};
+}
+
 // Answers with what `fill` makes of an outcome that is kDone, and otherwise refuses.
 template <typename Response>
 void answer(const auto& call, const driver::CommandOutcome& outcome,
@@ -163,16 +169,40 @@ void answer_stopped(const StopWorkerCall::Pointer& call, const driver::CommandOu
 }
 
 void stop_worker(const StopWorkerCall::Pointer& call) {
-  if (call->request().pid() <= 0) {
-    call->refuse({grpc::StatusCode::INVALID_ARGUMENT,
-                  "which worker? Set pid; cornctl status shows the workers' pids",
-                  {}});
-    return;
-  }
+  if (call->request().pid() <= 0) return call->refuse(which_worker());
   driver::CommandCallbacks callbacks;
   callbacks.done = bring_back<driver::CommandOutcome, StopWorkerCall>(call, answer_stopped);
   if (!call->board().door.stop_worker(call->request().pid(), call->request().now(),
                                       std::move(callbacks))) {
+    call->refuse(queue_full());
+  }
+}
+
+void answer_dumped(const DumpWorkerCall::Pointer& call, const driver::WorkerDump& dump) {
+  switch (dump.code) {
+    case core::ReplyCode::kDone: {
+      api::DumpWorkerResponse response;
+      to_message(dump, response);
+      call->finish(response);
+      return;
+    }
+    case core::ReplyCode::kUnavailable:
+      call->refuse({grpc::StatusCode::UNAVAILABLE, dump.text, "QUEUE_FULL"});
+      return;
+    case core::ReplyCode::kNotFound:
+    case core::ReplyCode::kInvalidArgument:
+    case core::ReplyCode::kFailedPrecondition:
+    case core::ReplyCode::kAborted:
+      call->refuse(refusal_of({dump.code, dump.text, 0, 0}));
+      return;
+  }
+}
+
+void dump_worker(const DumpWorkerCall::Pointer& call) {
+  if (call->request().pid() <= 0) return call->refuse(which_worker());
+  if (!call->board().door.dump_worker(
+          call->request().pid(),
+          bring_back<driver::WorkerDump, DumpWorkerCall>(call, answer_dumped))) {
     call->refuse(queue_full());
   }
 }
@@ -278,6 +308,7 @@ void ArbiterService::serve(Switchboard& board) {
   ReloadCall::serve(board, CORN_OFFER(Reload), reload);
   ScaleCall::serve(board, CORN_OFFER(Scale), scale);
   StopWorkerCall::serve(board, CORN_OFFER(StopWorker), stop_worker);
+  DumpWorkerCall::serve(board, CORN_OFFER(DumpWorker), dump_worker);
   ReopenLogsCall::serve(board, CORN_OFFER(ReopenLogs), reopen_logs);
   ShutdownCall::serve(board, CORN_OFFER(Shutdown), shutdown);
   EventCall::serve(board, CORN_OFFER(WatchEvents), watch_events);
@@ -289,7 +320,6 @@ void ArbiterService::serve(Switchboard& board) {
     return [what](const auto& call) { call->refuse(not_yet(what)); };
   };
   TailLogsCall::serve(board, CORN_OFFER(TailLogs), refuse("reading logs through the arbiter"));
-  DumpWorkerCall::serve(board, CORN_OFFER(DumpWorker), refuse("dumping a live worker's stacks"));
   WatchStatusCall::serve(board, CORN_OFFER(WatchStatus), refuse("watching the status"));
 }
 

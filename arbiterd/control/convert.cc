@@ -120,6 +120,13 @@ void fill(const driver::ArbiterStatus& status, api::ArbiterStatus& message) {
   message.set_revision(status.revision);
 }
 
+void fill(const driver::RequestStatus& request, api::RequestStatus& message) {
+  message.set_thread_id(request.thread_id);
+  message.set_method(clean_text(request.method, kLongestTarget));
+  message.set_target(clean_text(request.target, kLongestTarget));
+  message.set_running_seconds(std::chrono::duration<double>(request.running_for).count());
+}
+
 void fill(const driver::WorkerStatus& status, api::WorkerStatus& message) {
   message.set_id(status.id.value);
   message.set_pid(status.pid);
@@ -135,11 +142,7 @@ void fill(const driver::WorkerStatus& status, api::WorkerStatus& message) {
   message.set_last_event(clean_text(status.last_event));
   message.set_ordinal(status.age);
   for (const driver::RequestStatus& request : status.active) {
-    api::RequestStatus& active = *message.add_active_requests();
-    active.set_thread_id(request.thread_id);
-    active.set_method(clean_text(request.method, kLongestTarget));
-    active.set_target(clean_text(request.target, kLongestTarget));
-    active.set_running_seconds(std::chrono::duration<double>(request.running_for).count());
+    fill(request, *message.add_active_requests());
   }
 }
 
@@ -194,6 +197,21 @@ bool to_message(const std::vector<driver::EffectiveSetting>& settings, std::stri
     shown.set_origin(clean_text(setting.origin));
   }
   return found;
+}
+
+void to_message(const driver::WorkerDump& dump, api::DumpWorkerResponse& message) {
+  message.set_pid(dump.pid);
+  message.set_text(clean_text(dump.text));
+  for (const driver::ThreadDump& thread : dump.threads) {
+    api::DumpWorkerResponse::Thread& shown = *message.add_threads();
+    shown.set_thread_id(thread.thread_id);
+    shown.set_name(clean_text(thread.name));
+    shown.set_state(clean_text({&thread.state, 1}));
+    shown.set_wait_channel(clean_text(thread.wait_channel));
+    shown.set_python_stack(clean_text(thread.python_stack));
+    if (thread.request) fill(*thread.request, *shown.mutable_request());
+    if (thread.last_request) fill(*thread.last_request, *shown.mutable_last_request());
+  }
 }
 
 api::Event to_message(const driver::HistoryEvent& event) {

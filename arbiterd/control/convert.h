@@ -21,6 +21,8 @@ bool to_message(const driver::StatusSnapshot& snapshot, std::string_view pool,
 bool to_message(const std::vector<driver::EffectiveSetting>& settings, std::string_view pool,
                 api::GetConfigResponse& message);
 
+void to_message(const driver::WorkerDump& dump, api::DumpWorkerResponse& message);
+
 api::Event to_message(const driver::HistoryEvent& event);
 
 }  // namespace corn::control

@@ -71,6 +71,13 @@ base::Status Arbiter::prepare() {
   if (!signals) return tl::unexpected(signals.error());
   signals_ = std::move(*signals);
   door_ = std::make_unique<LoopDoor>(*this);
+  dumps_ = std::make_unique<Dumps>(
+      *loop_, timers_,
+      [this](core::WorkerId id) {
+        const auto found = workers_.find(id);
+        return found == workers_.end() ? nullptr : &found->second;
+      },
+      [this](core::WorkerId id) { return is_booting(id); });
   loop_->on_deadline([this] {
     timers_.run_due(loop_->now());
     feed(core::DeadlineReached{});
@@ -198,6 +205,8 @@ void Arbiter::on_message(WorkerProcess& worker, const base::Message& message) {
       base::log_warning("worker {} wants to retire for an unknown cause '{}', ignoring", worker.pid,
                         retiring->cause);
     }
+  } else if (const auto* dumped = std::get_if<base::DumpResult>(&message)) {
+    dumps_->on_result(worker, *dumped);
   } else if (const auto* unsupported = std::get_if<base::Unsupported>(&message)) {
     base::log_warning("worker {} doesn't understand message type {} version {}, ignoring",
                       worker.pid, unsupported->type, unsupported->version);
@@ -210,6 +219,7 @@ void Arbiter::on_exit(core::WorkerId id, const os::ExitStatus& status) {
   if (found == workers_.end()) return;
   loop_->unwatch(found->second.channel.descriptor());
   pools_[found->second.pool].totals.add(found->second.scoreboard.read());
+  dumps_->on_exit(id, found->second.pid);
   workers_.erase(found);
   const bool killed = status.kind == os::ExitStatus::Kind::kSignaled && status.code == SIGKILL;
   feed(core::WorkerExited{id, to_core(status), killed && oom_counter_.claim(loop_->now())});
@@ -238,6 +248,15 @@ void Arbiter::post_command(core::Command command, CommandCallbacks callbacks) {
   const core::CommandId id{++last_command_};
   commands_.emplace(id, std::move(callbacks));
   feed(core::CommandReceived{id, std::move(command)});
+}
+
+bool Arbiter::is_booting(core::WorkerId id) const {
+  for (const core::PoolSnapshot& pool : supervisor_.snapshot().pools) {
+    for (const core::WorkerSnapshot& worker : pool.workers) {
+      if (worker.id == id) return worker.state == core::WorkerState::kBooting;
+    }
+  }
+  return false;
 }
 
 ErrandContext Arbiter::errands() { return {*loop_, *children_, launcher_, timers_}; }

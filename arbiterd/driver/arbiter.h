@@ -13,6 +13,7 @@
 #include "arbiterd/core/supervisor.h"
 #include "arbiterd/driver/adoption_socket.h"
 #include "arbiterd/driver/door/door.h"
+#include "arbiterd/driver/dump.h"
 #include "arbiterd/driver/errand.h"
 #include "arbiterd/driver/estate.h"
 #include "arbiterd/driver/history.h"
@@ -123,6 +124,7 @@ class Arbiter {
   void start_watchdog();
   void post_command(core::Command command, CommandCallbacks callbacks);
   [[nodiscard]] ErrandContext errands();
+  [[nodiscard]] bool is_booting(core::WorkerId id) const;
 
   // ---- views (status.cc) ----
   [[nodiscard]] StatusSnapshot status() const;
@@ -158,6 +160,7 @@ class Arbiter {
   LoadedSettings loaded_;  // what the next BeginGeneration binds
   std::map<std::string, PoolRuntime> pools_;
   std::map<core::WorkerId, WorkerProcess> workers_;
+  std::unique_ptr<Dumps> dumps_;
   History history_;
   std::map<core::CommandId, CommandCallbacks> commands_;
   std::uint64_t last_command_ = 0;

@@ -8,6 +8,13 @@
 #include "arbiterd/driver/settings_loader.h"
 
 namespace corn::driver {
+namespace {
+
+std::string no_such_worker(pid_t pid) {
+  return fmt::format("no worker of this arbiter has pid {}; see 'cornctl status'", pid);
+}
+
+}  // namespace
 
 bool LoopDoor::get_status(std::function<void(const StatusSnapshot&)> done) {
   return arbiter_.loop_->post([this, done = std::move(done)] { done(arbiter_.status()); });
@@ -27,9 +34,16 @@ bool LoopDoor::stop_worker(pid_t pid, bool now, CommandCallbacks callbacks) {
       arbiter_.post_command(core::StopWorkerCommand{id, now}, callbacks);
       return;
     }
-    callbacks.done({core::ReplyCode::kNotFound,
-                    fmt::format("no worker of this arbiter has pid {}; see 'cornctl status'", pid),
-                    0, 0});
+    callbacks.done({core::ReplyCode::kNotFound, no_such_worker(pid), 0, 0});
+  });
+}
+
+bool LoopDoor::dump_worker(pid_t pid, std::function<void(const WorkerDump&)> done) {
+  return arbiter_.loop_->post([this, pid, done = std::move(done)] {
+    for (const auto& [id, worker] : arbiter_.workers_) {
+      if (worker.pid == pid) return arbiter_.dumps_->begin(worker, done);
+    }
+    done({core::ReplyCode::kNotFound, no_such_worker(pid), pid, {}});
   });
 }
 

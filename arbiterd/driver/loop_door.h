@@ -13,6 +13,7 @@ class LoopDoor final : public Door {
   bool get_status(std::function<void(const StatusSnapshot&)> done) override;
   bool command(core::Command command, CommandCallbacks callbacks) override;
   bool stop_worker(pid_t pid, bool now, CommandCallbacks callbacks) override;
+  bool dump_worker(pid_t pid, std::function<void(const WorkerDump&)> done) override;
   bool get_config(std::function<void(const std::vector<EffectiveSetting>&)> done) override;
   bool check_config(std::string file, bool load_applications,
                     std::function<void(const CommandOutcome&)> done) override;

@@ -154,7 +154,7 @@ def test_usage_errors_end_with_status_2(site):
 
 def test_what_comes_later_is_refused_in_a_sentence(site):
     arbiter = site.start("wsgi_test:application")
-    for arguments in (["dump", str(arbiter.workers()[0])], ["top"], ["logs"]):
+    for arguments in (["top"], ["logs"]):
         result = arbiter.cornctl(*arguments)
         assert result.returncode != 0 and result.stderr.strip(), (arguments, result)
     assert arbiter.exits() == []

@@ -52,7 +52,7 @@ void write_messages(const SeedWriter& writer) {
       base::Hello{1234, "1.0"},
       base::BootFailed{base::BootFailure::kApplication, "no module shop\nTraceback"},
       base::Retiring{"max-requests"},
-      base::DumpResult{7, "Thread 1"},
+      base::DumpResult{7, "no stacks", {{1, "File"}}},
       base::ConfigValues{{{"workers", "2", "", 3}, {"post_fork", "", "function", 9}}},
       base::ConfigFailed{"gunicorn.conf.py:3: NameError"},
       base::Unsupported{99, 1},

@@ -226,7 +226,9 @@ void Link::obey(const base::Message& message) {
         } else if constexpr (std::is_same_v<T, base::ReopenLogs>) {
           callbacks_.reopen_logs();
         } else if constexpr (std::is_same_v<T, base::Dump>) {
-          sent = send(base::DumpResult{value.token, base::shorten_middle(callbacks_.dump())});
+          base::DumpResult result = callbacks_.dump();
+          result.token = value.token;
+          sent = send(std::move(result));
         } else if constexpr (std::is_same_v<T, base::Ping>) {
           sent = send(base::Pong{value.token});
         } else if constexpr (std::is_same_v<T, base::Unsupported>) {

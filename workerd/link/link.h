@@ -10,7 +10,7 @@
 //   Drain, SIGTERM               callbacks.drain(grace, empty_backlog)
 //   SIGINT, SIGQUIT              callbacks.quit()
 //   ReopenLogs, SIGUSR1          callbacks.reopen_logs()
-//   Dump                         DumpResult{callbacks.dump()}
+//   Dump                         callbacks.dump(), with the token that came
 //   Ping                         Pong
 //   SIGABRT                      callbacks.abort(), then the process dies of SIGABRT
 //   anything else                Unsupported
@@ -42,9 +42,9 @@ struct Callbacks {
   std::function<void(base::Milliseconds grace, bool empty_backlog)> drain;
   std::function<void()> quit;
   std::function<void()> reopen_logs;
-  std::function<std::string()> dump;  // stacks of every thread and the requests in flight
-  std::function<void()> abort;        // last words; the process dies when it returns
-  std::function<void()> overdue;      // exit_by()'s time is over; the process ends when it returns
+  std::function<base::DumpResult()> dump;  // stacks of every thread; the token is the link's
+  std::function<void()> abort;             // last words; the process dies when it returns
+  std::function<void()> overdue;  // exit_by()'s time is over; the process ends when it returns
 };
 
 class Link {

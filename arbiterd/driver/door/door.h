@@ -110,6 +110,23 @@ struct CommandOutcome {
   std::uint32_t after = 0;
 };
 
+struct ThreadDump {
+  std::uint32_t thread_id = 0;  // gettid(2)
+  std::string name;
+  char state = '?';          // as proc(5) has it: R, S, D, T ...
+  std::string wait_channel;  // the kernel's function that it sleeps in, where the kernel tells
+  std::string python_stack;  // innermost frame first
+  std::optional<RequestStatus> request;
+  std::optional<RequestStatus> last_request;  // when it is in none
+};
+
+struct WorkerDump {
+  core::ReplyCode code = core::ReplyCode::kDone;  // else there is only the text
+  std::string text;  // what keeps the worker from answering or running, in words; may be empty
+  pid_t pid = 0;
+  std::vector<ThreadDump> threads;  // by id
+};
+
 struct CommandCallbacks {
   std::function<void(const core::Accepted&)> accepted;  // scale; may be empty
   std::function<void(const core::Progress&)> progress;  // reload; may be empty
@@ -138,6 +155,9 @@ class Door {
   // StopWorker by pid; the loop thread finds the worker. kNotFound: no worker of this arbiter has
   // it.
   virtual bool stop_worker(pid_t pid, bool now, CommandCallbacks callbacks) = 0;
+  // What a worker is doing, within two seconds or so, in whatever state it is. kNotFound: no worker
+  // of this arbiter has that pid, or it ended meanwhile. kUnavailable: too many dumps at once.
+  virtual bool dump_worker(pid_t pid, std::function<void(const WorkerDump&)> done) = 0;
   virtual bool get_config(std::function<void(const std::vector<EffectiveSetting>&)> done) = 0;
   // Reads and validates a settings file as a start with `-c FILE` would, applications included when
   // `load_applications`; changes nothing.

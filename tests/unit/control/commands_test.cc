@@ -233,6 +233,69 @@ TEST_F(CommandsTest, StopWorkerWithoutAPidIsInvalid) {
             grpc::StatusCode::INVALID_ARGUMENT);
 }
 
+TEST_F(CommandsTest, ADumpShowsEachThreadWithItsStateStackAndRequest) {
+  pid_t asked = 0;
+  door_.run([&] {
+    door_.on_dump_worker = [&](pid_t pid) {
+      asked = pid;
+      driver::ThreadDump busy;
+      busy.thread_id = 102;
+      busy.name = "corn-app-0\xff";
+      busy.state = 'D';
+      busy.wait_channel = "nfs_wait";
+      busy.python_stack = "  File \"a.py\", line 3 in f";
+      busy.request = driver::RequestStatus{102, "GET", "/report", std::chrono::milliseconds(1500)};
+      driver::ThreadDump idle;
+      idle.thread_id = 103;
+      idle.state = 'S';
+      idle.last_request = driver::RequestStatus{103, "PUT", "/last", {}};
+      return driver::WorkerDump{ReplyCode::kDone, "in a sentence", pid, {busy, idle}};
+    };
+  });
+  grpc::ClientContext context;
+  limit(context);
+  api::DumpWorkerRequest request;
+  request.set_pid(102);
+  api::DumpWorkerResponse response;
+  ASSERT_TRUE(arbiter_->DumpWorker(&context, request, &response).ok());
+  door_.run([&] { EXPECT_EQ(asked, 102); });
+  EXPECT_EQ(response.pid(), 102);
+  EXPECT_EQ(response.text(), "in a sentence");
+  ASSERT_EQ(response.threads_size(), 2);
+  const auto& busy = response.threads(0);
+  EXPECT_EQ(busy.thread_id(), 102U);
+  EXPECT_EQ(busy.name(), "corn-app-0\xef\xbf\xbd");
+  EXPECT_EQ(busy.state(), "D");
+  EXPECT_EQ(busy.wait_channel(), "nfs_wait");
+  EXPECT_EQ(busy.python_stack(), "  File \"a.py\", line 3 in f");
+  EXPECT_EQ(busy.request().target(), "/report");
+  EXPECT_DOUBLE_EQ(busy.request().running_seconds(), 1.5);
+  EXPECT_FALSE(busy.has_last_request());
+  EXPECT_FALSE(response.threads(1).has_request());
+  EXPECT_EQ(response.threads(1).last_request().target(), "/last");
+}
+
+TEST_F(CommandsTest, ADumpThatCannotBeMadeIsRefusedWithItsCause) {
+  const auto refused = [&](ReplyCode code, pid_t pid, const std::string& expected_reason) {
+    door_.run([&] {
+      door_.on_dump_worker = [code](pid_t asked) {
+        return driver::WorkerDump{code, "because", asked, {}};
+      };
+    });
+    grpc::ClientContext context;
+    limit(context);
+    api::DumpWorkerRequest request;
+    request.set_pid(pid);
+    api::DumpWorkerResponse response;
+    const grpc::Status status = arbiter_->DumpWorker(&context, request, &response);
+    EXPECT_EQ(reason(context), expected_reason);
+    return status.error_code();
+  };
+  EXPECT_EQ(refused(ReplyCode::kNotFound, 5, ""), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(refused(ReplyCode::kUnavailable, 5, "QUEUE_FULL"), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(refused(ReplyCode::kDone, 0, ""), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
 TEST_F(CommandsTest, ReopenLogsAndShutdownReachTheArbiter) {
   reply_with({});
   {
@@ -338,17 +401,12 @@ TEST_F(CommandsTest, UpgradeTellsBothVersionsOrWhyNot) {
 }
 
 TEST_F(CommandsTest, WhatIsNotThereYetSaysSo) {
-  grpc::ClientContext dump;
-  limit(dump);
-  api::DumpWorkerResponse dumped;
-  const grpc::Status status = arbiter_->DumpWorker(&dump, {}, &dumped);
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_NE(status.error_message().find("is not in this version"), std::string::npos);
-  EXPECT_EQ(reason(dump), "NOT_YET");
-
   grpc::ClientContext tail;
   limit(tail);
-  EXPECT_EQ(arbiter_->TailLogs(&tail, {})->Finish().error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  const grpc::Status status = arbiter_->TailLogs(&tail, {})->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_NE(status.error_message().find("is not in this version"), std::string::npos);
+  EXPECT_EQ(reason(tail), "NOT_YET");
 
   grpc::ClientContext watch;
   limit(watch);

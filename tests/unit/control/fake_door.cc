@@ -13,6 +13,7 @@ FakeDoor::FakeDoor() : status(two_workers()) {
   on_stop_worker = [](pid_t, bool, const driver::CommandCallbacks& callbacks) {
     callbacks.done({});
   };
+  on_dump_worker = [](pid_t) { return driver::WorkerDump{}; };
   on_check_config = [](const std::string&, bool) { return driver::CommandOutcome{}; };
   thread_ = std::thread([this] { loop(); });
 }
@@ -95,6 +96,12 @@ bool FakeDoor::command(core::Command command, driver::CommandCallbacks callbacks
 bool FakeDoor::stop_worker(pid_t pid, bool now, driver::CommandCallbacks callbacks) {
   if (!taking) return false;
   post([this, pid, now, callbacks = std::move(callbacks)] { on_stop_worker(pid, now, callbacks); });
+  return true;
+}
+
+bool FakeDoor::dump_worker(pid_t pid, std::function<void(const driver::WorkerDump&)> done) {
+  if (!taking) return false;
+  post([this, pid, done = std::move(done)] { done(on_dump_worker(pid)); });
   return true;
 }
 

@@ -39,6 +39,7 @@ class FakeDoor final : public driver::Door {
   std::function<void(const core::Command&, const driver::CommandCallbacks&)> on_command;
   std::function<void(pid_t pid, bool now, const driver::CommandCallbacks&)> on_stop_worker;
   std::function<driver::CommandOutcome(const std::string& file, bool load)> on_check_config;
+  std::function<driver::WorkerDump(pid_t pid)> on_dump_worker;
 
   // Adds an event to the history, which subscribers get. Loop thread.
   void publish(core::Record record, driver::WallTime time = std::chrono::system_clock::now());
@@ -54,6 +55,7 @@ class FakeDoor final : public driver::Door {
   bool get_status(std::function<void(const driver::StatusSnapshot&)> done) override;
   bool command(core::Command command, driver::CommandCallbacks callbacks) override;
   bool stop_worker(pid_t pid, bool now, driver::CommandCallbacks callbacks) override;
+  bool dump_worker(pid_t pid, std::function<void(const driver::WorkerDump&)> done) override;
   bool get_config(std::function<void(const std::vector<driver::EffectiveSetting>&)> done) override;
   bool check_config(std::string file, bool load_applications,
                     std::function<void(const driver::CommandOutcome&)> done) override;

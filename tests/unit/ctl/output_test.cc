@@ -225,6 +225,33 @@ TEST_F(OutputTest, RestartAndKillNameTheWorkerAndTheManner) {
   EXPECT_EQ(asked, std::pair(102, true));
 }
 
+TEST_F(OutputTest, ADumpIsALineAndAStackForEachThread) {
+  door_.run([this] {
+    door_.on_dump_worker = [](pid_t pid) {
+      driver::ThreadDump busy;
+      busy.thread_id = 102;
+      busy.name = "workerd\n\x1b[2J";
+      busy.state = 'D';
+      busy.wait_channel = "nfs_wait";
+      busy.python_stack = "  File \"a.py\", line 3 in f";
+      busy.request = driver::RequestStatus{102, "GET", "/report", std::chrono::milliseconds(1500)};
+      driver::ThreadDump idle;
+      idle.thread_id = 103;
+      idle.name = "corn-app-1";
+      idle.state = 'S';
+      idle.last_request = driver::RequestStatus{103, "PUT", "/last", {}};
+      return driver::WorkerDump{core::ReplyCode::kDone, "it sleeps", pid, {busy, idle}};
+    };
+  });
+  EXPECT_EQ(cornctl({"dump", "102"}).out,
+            "worker 102: it sleeps\n"
+            "thread 102 workerd \\x1b[2J (D nfs_wait): GET /report for 1.5 s\n"
+            "  File \"a.py\", line 3 in f\n"
+            "thread 103 corn-app-1 (S): idle, last PUT /last\n");
+  expect_json(cornctl({"--json", "dump", "102"}).out,
+              "assert d['threads'][0]['request']['target'] == '/report'");
+}
+
 TEST_F(OutputTest, ReopenLogsAndShutdown) {
   reply_with({});
   EXPECT_EQ(cornctl({"reopen-logs"}).out, "log files are opened anew\n");
@@ -337,7 +364,7 @@ TEST_F(OutputTest, TimeLimitIsStatus4) {
 
 TEST_F(OutputTest, WhatComesLaterIsRefusedInASentence) {
   for (const std::vector<std::string>& arguments :
-       {std::vector<std::string>{"dump", "101"}, {"top"}, {"logs", "-f", "web"}}) {
+       {std::vector<std::string>{"top"}, {"logs", "-f", "web"}}) {
     const Ended run = cornctl(arguments);
     EXPECT_EQ(run.status, 1) << arguments[0];
     EXPECT_NE(run.err.find("not in this version of Corn"), std::string::npos) << run.err;

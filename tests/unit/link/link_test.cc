@@ -53,7 +53,7 @@ class Calls {
             .dump =
                 [this] {
                   add("dump");
-                  return std::string("stacks");
+                  return base::DumpResult{0, "", {{7, "stack"}}};
                 },
             .abort = [this] { add("abort"); },
             .overdue = [this] { add("overdue"); }};
@@ -129,7 +129,9 @@ TEST_F(LinkTest, PingAndDumpAreAnsweredWithTheirToken) {
   ASSERT_TRUE(arbiter_.send(base::Dump{42}));
   const auto result = receive<base::DumpResult>();
   EXPECT_EQ(result.token, 42U);
-  EXPECT_EQ(result.text, "stacks");
+  ASSERT_EQ(result.threads.size(), 1U);
+  EXPECT_EQ(result.threads[0].thread_id, 7U);
+  EXPECT_EQ(result.threads[0].python, "stack");
 }
 
 TEST_F(LinkTest, WhatIsNotUnderstoodIsAnsweredSo) {
@@ -178,7 +180,7 @@ TEST_F(LinkTest, ASendWhileTheChannelIsFullIsKept) {
   const std::string text(60000, 'x');
   int sent = 0;
   for (; sent < 20; ++sent)
-    ASSERT_TRUE(link_->send(base::DumpResult{static_cast<std::uint64_t>(sent), text}));
+    ASSERT_TRUE(link_->send(base::DumpResult{static_cast<std::uint64_t>(sent), text, {}}));
   for (int i = 0; i < sent; ++i) {
     EXPECT_EQ(receive<base::DumpResult>().token, static_cast<std::uint64_t>(i));
   }
@@ -188,7 +190,7 @@ TEST_F(LinkTest, AQueueHasALimit) {
   start();
   const std::string text(60000, 'x');
   base::Status status;
-  for (int i = 0; i < 200 && status; ++i) status = link_->send(base::DumpResult{0, text});
+  for (int i = 0; i < 200 && status; ++i) status = link_->send(base::DumpResult{0, text, {}});
   EXPECT_FALSE(status);
 }
 

@@ -355,6 +355,59 @@ TEST(Stacks, AThreadThatWaitsIsShown) {
   thread.join();
 }
 
+const base::ThreadStack* stack_of(const base::DumpResult& result, pid_t thread) {
+  for (const base::ThreadStack& stack : result.threads) {
+    if (stack.thread_id == static_cast<std::uint32_t>(thread)) return &stack;
+  }
+  return nullptr;
+}
+
+TEST(Stacks, CollectedOnesCarryTheKernelsThreadIdAndNotTheCollectorsOwn) {
+  write_file("collects.py",
+             "import threading\nentered = threading.Event()\nleave = threading.Event()\n"
+             "def application():\n    entered.set()\n    leave.wait()\n    return 'left'\n");
+  std::atomic<pid_t> id{0};
+  std::thread thread([&] {
+    id = ::gettid();
+    EXPECT_EQ(load("collects"), "left");
+    detach_thread();
+  });
+  EXPECT_EQ(load("collects:entered.wait"), "called");
+  const auto result = collect_stacks(std::chrono::seconds(20), std::chrono::seconds(20));
+  EXPECT_EQ(result.text, "");
+  const base::ThreadStack* stack = stack_of(result, id);
+  ASSERT_NE(stack, nullptr);
+  EXPECT_THAT(stack->python, HasSubstr("collects.py\", line 6 in application"));
+  EXPECT_THAT(stack->python, Not(HasSubstr("most recent call first")));
+  EXPECT_EQ(load("collects:leave.set"), "called");
+  thread.join();
+}
+
+TEST(Stacks, AThreadThatKeepsTheLockForLongIsCollectedWithoutItAndOthersAreNot) {
+  std::promise<void> held;
+  std::promise<void> release;
+  std::thread thread([&] {
+    {
+      const GilHold hold;
+      held.set_value();
+      release.get_future().wait();
+    }
+    detach_thread();
+  });
+  held.get_future().wait();
+  for (int i = 0; i < 3; ++i) {
+    const auto shown =
+        collect_stacks(std::chrono::milliseconds(20), std::chrono::milliseconds(20000));
+    EXPECT_EQ(shown.text, "");
+    EXPECT_FALSE(shown.threads.empty());
+  }
+  const auto refused = collect_stacks(std::chrono::seconds(20), std::chrono::milliseconds(20));
+  EXPECT_THAT(refused.text, HasSubstr("no Python stacks"));
+  EXPECT_TRUE(refused.threads.empty());
+  release.set_value();
+  thread.join();
+}
+
 TEST(Stacks, AThreadThatKeepsTheLockIsShownAllTheSame) {
   std::promise<void> held;
   std::promise<void> release;

@@ -6,6 +6,7 @@
 #include <Python.h>
 
 #include "base/clock.h"
+#include "base/message.h"
 
 namespace corn::python {
 
@@ -18,6 +19,13 @@ void dump_stacks(int fd);
 // The same, with the interpreter's lock if that can be had within `wait`; without it only when a
 // thread keeps it for longer, and then stands still. Any thread that does not hold the lock.
 void dump_stacks_carefully(int fd, base::Duration wait);
+
+// The stacks of a worker that is to live on, each with its thread's kernel id, fit for one message.
+// They are read with the interpreter's lock. If a single thread has kept that for `still`, it is in
+// C code that neither returns nor gives the lock up, nothing else can run Python code, and they are
+// read without. If neither comes true within `limit`, or Python isn't up, the result's text says so
+// instead. Any thread that does not hold the lock, one at a time.
+base::DumpResult collect_stacks(base::Duration still, base::Duration limit);
 
 // From when on, and until when, there are stacks to be shown; outside of that nothing is written.
 void allow_stack_dumps(PyInterpreterState* interpreter);

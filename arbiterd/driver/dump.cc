@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arbiterd/driver/dump.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "arbiterd/os/thread_state.h"
+
+namespace corn::driver {
+namespace {
+
+// All callers together; each costs the loop's thread some reads from /proc.
+constexpr std::size_t kMostWaiting = 16;
+// More than the application threads that a worker may have.
+constexpr std::size_t kMostThreads = 1100;
+
+bool is_stopped(char state) { return state == 'T' || state == 't'; }
+
+bool is_stopped(const std::vector<ThreadDump>& threads) {
+  return !threads.empty() &&
+         std::ranges::all_of(threads, [](const ThreadDump& t) { return is_stopped(t.state); });
+}
+
+ThreadDump& thread_of(std::map<std::uint32_t, ThreadDump>& threads, std::uint32_t id) {
+  ThreadDump& thread = threads[id];
+  thread.thread_id = id;
+  return thread;
+}
+
+// What keeps threads from running, in words; empty: nothing that the kernel knows.
+std::string kernel_words(pid_t pid, const std::vector<ThreadDump>& threads) {
+  if (is_stopped(threads)) {
+    if (threads.front().state == 't') return "stopped (t) by a debugger or tracer";
+    return fmt::format("stopped (T); 'kill -CONT {}' lets it go on", pid);
+  }
+  std::string words;
+  for (const ThreadDump& thread : threads) {
+    if (thread.state != 'D') continue;
+    words += fmt::format("{}thread {} is in uninterruptible sleep (D){}", words.empty() ? "" : "; ",
+                         thread.thread_id,
+                         thread.wait_channel.empty() ? "" : " in " + thread.wait_channel);
+  }
+  return words;
+}
+
+void append_sentence(std::string& text, const std::string& sentence) {
+  if (sentence.empty()) return;
+  text += (text.empty() ? "" : "\n") + sentence;
+}
+
+}  // namespace
+
+Dumps::Dumps(os::EventLoop& loop, Timers& timers, FindWorker find, IsBooting is_booting)
+    : loop_(loop), timers_(timers), find_(std::move(find)), is_booting_(std::move(is_booting)) {}
+
+void Dumps::begin(const WorkerProcess& worker, Done done) {
+  std::size_t count = 0;
+  for (const auto& [id, waiting] : waiting_) count += waiting.callbacks.size();
+  if (count >= kMostWaiting) {
+    done({.code = core::ReplyCode::kUnavailable,
+          .text = fmt::format("{} dumps are being made already; try again", count),
+          .pid = worker.pid,
+          .threads = {}});
+    return;
+  }
+  if (const auto found = waiting_.find(worker.id); found != waiting_.end()) {
+    found->second.callbacks.push_back(std::move(done));
+    return;
+  }
+  // Who is stopped can't answer, and must not find a heap of questions when it goes on.
+  WorkerDump now = view(worker, nullptr);
+  if (is_stopped(now.threads) || !worker.channel) return done(now);
+  const std::uint64_t token = ++last_token_;
+  if (auto sent = worker.channel.send(base::Dump{token}); !sent) {
+    append_sentence(now.text, "it can't be asked: " + sent.error().message);
+    return done(now);
+  }
+  Waiting& waiting = waiting_[worker.id];
+  waiting.token = token;
+  waiting.callbacks.push_back(std::move(done));
+  waiting.timer = timers_.at(loop_.now() + kDumpLimit, [this, id = worker.id] {
+    if (const WorkerProcess* late = find_(id)) finish(id, view(*late, nullptr));
+  });
+}
+
+void Dumps::on_result(const WorkerProcess& worker, const base::DumpResult& result) {
+  const auto found = waiting_.find(worker.id);
+  if (found == waiting_.end() || found->second.token != result.token) return;  // too late
+  finish(worker.id, view(worker, &result));
+}
+
+void Dumps::on_exit(core::WorkerId worker, pid_t pid) {
+  finish(worker, {.code = core::ReplyCode::kNotFound,
+                  .text = fmt::format("worker {} has just ended; see 'cornctl events'", pid),
+                  .pid = pid,
+                  .threads = {}});
+}
+
+void Dumps::finish(core::WorkerId id, const WorkerDump& dump) {
+  auto done = waiting_.extract(id);
+  if (!done) return;
+  timers_.cancel(done.mapped().timer);
+  for (const Done& callback : done.mapped().callbacks) callback(dump);
+}
+
+WorkerDump Dumps::view(const WorkerProcess& worker, const base::DumpResult* result) const {
+  WorkerDump dump;
+  dump.pid = worker.pid;
+  std::map<std::uint32_t, ThreadDump> threads;
+  const auto kernel = os::read_thread_states(worker.pid, kMostThreads);
+  if (kernel) {
+    for (const os::ThreadState& state : kernel->threads) {
+      ThreadDump& thread = thread_of(threads, static_cast<std::uint32_t>(state.id));
+      thread.name = state.name;
+      thread.state = state.state;
+      thread.wait_channel = state.wait_channel;
+    }
+  }
+  for (const base::SlotView& slot : worker.scoreboard.read(true).slots) {
+    // The thread hasn't come up yet, or has had no request yet.
+    if (slot.thread_id == 0 || slot.method.empty()) continue;
+    RequestStatus request{slot.thread_id, slot.method, slot.target, {}};
+    ThreadDump& thread = thread_of(threads, slot.thread_id);
+    if (slot.request_start) {
+      request.running_for = std::max(loop_.now() - *slot.request_start, base::Duration(0));
+      thread.request = std::move(request);
+    } else {
+      thread.last_request = std::move(request);
+    }
+  }
+  if (result != nullptr) {
+    for (const base::ThreadStack& stack : result->threads) {
+      thread_of(threads, stack.thread_id).python_stack = stack.python;
+    }
+  }
+  for (auto& [id, thread] : threads) dump.threads.push_back(std::move(thread));
+
+  if (is_booting_(worker.id)) append_sentence(dump.text, "still loading its application");
+  const std::string words = kernel_words(worker.pid, dump.threads);
+  if (result != nullptr) {
+    append_sentence(dump.text, words);
+    append_sentence(dump.text, result->text);
+  } else if (!worker.channel) {
+    append_sentence(dump.text, "a worker of an earlier arbiter that has not been heard of yet" +
+                                   (words.empty() ? std::string() : ": " + words));
+  } else {
+    append_sentence(dump.text, "does not answer" +
+                                   (words.empty() ? fmt::format(" within {} ms", kDumpLimit.count())
+                                                  : ": " + words));
+  }
+  if (!kernel) {
+    append_sentence(dump.text, kernel.error().message);
+  } else if (kernel->left_out > 0) {
+    append_sentence(dump.text, fmt::format("{} more threads are not shown", kernel->left_out));
+  }
+  return dump;
+}
+
+}  // namespace corn::driver
