@@ -28,6 +28,16 @@ sigset_t arbiter_signals() {
   return signals;
 }
 
+// Only where it is ignored: setting the default action, even anew, discards a pending SIGWINCH or
+// SIGCHLD, blocked or not (sigaction(2p)), and one that came during an upgrade in place must stay.
+void stop_ignoring(int signal) {
+  struct sigaction action {};
+  if (::sigaction(signal, nullptr, &action) != 0 || action.sa_handler == SIG_DFL) return;
+  action = {};
+  action.sa_handler = SIG_DFL;
+  ::sigaction(signal, &action, nullptr);
+}
+
 }  // namespace
 
 SignalLevels order_signals(const std::vector<int>& pending) {
@@ -48,11 +58,9 @@ SignalLevels order_signals(const std::vector<int>& pending) {
 base::Status block_arbiter_signals() {
   // Blocked means kept for the signalfd, but an ignored signal is discarded even so: nohup(1) and
   // shells' background jobs pass ignored ones on.
-  struct sigaction by_default {};
-  by_default.sa_handler = SIG_DFL;
-  for (const int signal : kEndingSignals) ::sigaction(signal, &by_default, nullptr);
-  for (const int signal : kOtherCommands) ::sigaction(signal, &by_default, nullptr);
-  ::sigaction(SIGCHLD, &by_default, nullptr);
+  for (const int signal : kEndingSignals) stop_ignoring(signal);
+  for (const int signal : kOtherCommands) stop_ignoring(signal);
+  stop_ignoring(SIGCHLD);
 
   struct sigaction ignored {};
   ignored.sa_handler = SIG_IGN;

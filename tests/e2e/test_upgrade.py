@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import signal
+import time
 
 import pytest
 
@@ -162,6 +163,22 @@ def test_signals_that_come_during_an_upgrade_are_obeyed_after_it(site):
     arbiter.send(signal.SIGUSR2)
     assert arbiter.stop() == 0
     site.assert_nothing_left()
+
+
+def test_a_signal_whose_default_is_to_be_ignored_survives_an_upgrade(site):
+    arbiter = site.start("-w", "1", "wsgi_test:application")
+    def asleep():
+        result = arbiter.cornctl("--json", "events")
+        return result.stdout.count('"DORMANT"') if result.returncode == 0 else -1
+    for number in range(1, 7):
+        arbiter.send(signal.SIGUSR2)
+        # Somewhere between the order and the new program's first turn.
+        time.sleep(0.01 * number)
+        arbiter.send(signal.SIGWINCH)
+        wait_until(lambda wanted=number: asleep() >= wanted, f"sleep {number}")
+        arbiter.send(signal.SIGHUP)
+        wait_until(lambda wanted=number: upgrades(arbiter) >= wanted, f"upgrade {number}")
+        arbiter.wait_ready(1)
 
 
 def test_watchers_resume_by_sequence_number(site):

@@ -56,6 +56,16 @@ TEST_F(SignalSourceTest, SignalSentBeforeTheLoopRunsIsNotLost) {
   EXPECT_THAT(seen_[0].commands, ElementsAre(SIGUSR2));
 }
 
+// As after an upgrade in place: the new program sets its signals up while some are pending.
+TEST_F(SignalSourceTest, SignalsThatArePendingStayWhenTheyAreBlockedAnew) {
+  for (const int signal : {SIGWINCH, SIGCHLD, SIGTTIN}) ::raise(signal);
+  ASSERT_TRUE(block_arbiter_signals());
+  loop_->run();
+  ASSERT_EQ(seen_.size(), 1U);
+  EXPECT_THAT(seen_[0].commands, ElementsAre(SIGTTIN, SIGWINCH));
+  EXPECT_TRUE(seen_[0].child_ended);
+}
+
 TEST(Signals, IgnoredByTheParentButObeyedHere) {
   const std::string result = test::in_child([] {
     ::signal(SIGHUP, SIG_IGN);  // nohup(1)
