@@ -13,6 +13,7 @@
 #include "arbiterd/driver/convert.h"
 #include "arbiterd/driver/loop_door.h"
 #include "arbiterd/driver/names.h"
+#include "arbiterd/driver/state_file.h"
 #include "base/log.h"
 
 namespace corn::driver {
@@ -56,7 +57,7 @@ Arbiter::Arbiter(ArbiterOptions options)
 
 Arbiter::~Arbiter() {
   // Nobody is left to be adopted.
-  if (exit_status_) ::unlink(state_file_.c_str());
+  if (exit_status_) remove_state_file(state_file_);
 }
 
 Door& Arbiter::door() { return *door_; }
@@ -120,7 +121,7 @@ void Arbiter::feed(core::Event event) {
   }
   feeding_ = false;
   if (std::exchange(upgrade_ordered_, false)) replace_program();
-  if (state_changed_ && !state_timer_) write_state();
+  if (state_urgent_) write_state();
   arm();
 }
 

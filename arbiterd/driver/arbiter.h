@@ -118,6 +118,8 @@ class Arbiter {
   void replace_program();
   void note_change(const core::Record& record);
   void write_state();
+  // Before anybody outside is told: a successor must not give an event's number to another one.
+  void catch_up_state();
 
   void adopt_settings(LoadedSettings loaded);
   void log_start() const;
@@ -175,6 +177,7 @@ class Arbiter {
   std::function<void()> after_failed_upgrade_;
   bool upgrade_ordered_ = false;
   bool state_changed_ = false;             // the state file is behind
+  bool state_urgent_ = false;              // it is to be written at the end of the turn
   std::optional<Timers::Id> state_timer_;  // when it is written at the latest
   std::unique_ptr<AdoptionSocket> late_;   // while workers of an earlier arbiter are missing
 };

@@ -34,6 +34,8 @@ class History {
   // many follow already, the subscriber was too slow for the past, or it wanted no more than that.
   SubscriptionId subscribe(Subscription subscription);
   void unsubscribe(SubscriptionId id);
+  // Whether events are handed over as they happen.
+  [[nodiscard]] bool followed() const { return !subscriptions_.empty(); }
 
   // Ends every subscription: the arbiter stops.
   void close(const std::string& why);

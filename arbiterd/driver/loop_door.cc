@@ -17,7 +17,10 @@ std::string no_such_worker(pid_t pid) {
 }  // namespace
 
 bool LoopDoor::get_status(std::function<void(const StatusSnapshot&)> done) {
-  return arbiter_.loop_->post([this, done = std::move(done)] { done(arbiter_.status()); });
+  return arbiter_.loop_->post([this, done = std::move(done)] {
+    arbiter_.catch_up_state();
+    done(arbiter_.status());
+  });
 }
 
 bool LoopDoor::command(core::Command command, CommandCallbacks callbacks) {
@@ -78,6 +81,7 @@ bool LoopDoor::check_config(std::string file, bool load_applications,
 bool LoopDoor::subscribe(Subscription subscription, std::function<void(SubscriptionId)> done) {
   return arbiter_.loop_->post(
       [this, subscription = std::move(subscription), done = std::move(done)] {
+        arbiter_.catch_up_state();
         done(arbiter_.history_.subscribe(subscription));
       });
 }

@@ -11,8 +11,19 @@
 
 namespace corn::driver {
 
+namespace {
+
+std::string temporary_name(const std::string& path) { return path + ".new"; }
+
+}  // namespace
+
+void remove_state_file(const std::string& path) {
+  ::unlink(path.c_str());
+  ::unlink(temporary_name(path).c_str());
+}
+
 base::Status write_state_file(const std::string& path, const std::string& text) {
-  const std::string temporary = path + ".new";
+  const std::string temporary = temporary_name(path);
   const auto fail = [&](int error) {
     ::unlink(temporary.c_str());
     return base::fail_errno("cannot write the state file " + path, error);

@@ -11,4 +11,7 @@ namespace corn::driver {
 // disk: it is of use only until the machine stops.
 base::Status write_state_file(const std::string& path, const std::string& text);
 
+// With what a writer left that was killed while it wrote.
+void remove_state_file(const std::string& path);
+
 }  // namespace corn::driver

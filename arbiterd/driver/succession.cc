@@ -18,7 +18,8 @@ namespace {
 // The state file is for what an operator wants to know after a crash, not an archive.
 constexpr std::size_t kStateFileEvents = 256;
 constexpr std::size_t kStateFileText = 2048;
-// How far the state file may be behind in what doesn't concern which workers serve.
+// How far the state file may be behind in what doesn't concern which workers serve, as long as
+// nobody outside knows of it.
 constexpr base::Duration kStateDelay = std::chrono::milliseconds(100);
 
 ListenerRecord record_of(const os::Listener& listener, bool with_descriptor) {
@@ -218,18 +219,23 @@ void Arbiter::replace_program() {
 
 void Arbiter::note_change(const core::Record& record) {
   state_changed_ = true;
-  if (changes_workers(record.kind)) {
-    if (state_timer_) timers_.cancel(*std::exchange(state_timer_, {}));
+  if (changes_workers(record.kind) || history_.followed()) {
+    state_urgent_ = true;
   } else if (!state_timer_) {
     state_timer_ = timers_.at(loop_->now() + kStateDelay, [this] {
       state_timer_.reset();
-      if (state_changed_) write_state();
+      catch_up_state();
     });
   }
 }
 
+void Arbiter::catch_up_state() {
+  if (state_changed_) write_state();
+}
+
 void Arbiter::write_state() {
-  state_changed_ = false;
+  state_changed_ = state_urgent_ = false;
+  if (state_timer_) timers_.cancel(*std::exchange(state_timer_, {}));
   if (exit_status_ || phase_ == core::Phase::kStopping) return;
   if (auto written = write_state_file(state_file_, to_text(instance_state(false))); !written) {
     base::log_warning("{}; after a crash workers would not be adopted", written.error().message);

@@ -59,6 +59,25 @@ def test_a_killed_arbiter_costs_no_request(site):
     site.assert_nothing_left()
 
 
+def test_what_was_told_before_the_death_stands_after_it(site):
+    options = [*NAMED, "-w", "1", "wsgi_test:application"]
+    arbiter = site.start(*options)
+    for target in ("3", "2", "4", "1"):
+        assert arbiter.cornctl("scale", "--no-wait", target).returncode == 0
+        history = arbiter.events()
+        arbiter.kill()
+        arbiter = start_again(site, *options)
+        after = arbiter.wait_ready(int(target))
+        assert arbiter.events()[:len(history)] == history
+        assert int(after["arbiter"]["revision"]) > len(history)
+        # What changes no worker is written later, unless somebody asks.
+        arbiter.cornctl("reopen-logs")
+    numbers = sequences(arbiter)
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert arbiter.stop() == 0
+    site.assert_nothing_left()
+
+
 def test_an_adopted_worker_is_supervised(site):
     site.write("hang.py", "import time\nfrom wsgi_test import application as hello\n"
                "def application(environ, start_response):\n"
