@@ -29,6 +29,7 @@ struct DrainWorker {
 };
 
 enum class KillSignal : std::uint8_t {
+  kTerm,   // SIGTERM: a worker that boots exits at once, one that serves drains
   kQuit,   // SIGQUIT: quick exit
   kAbort,  // SIGABRT: dump stacks, then die
   kKill,

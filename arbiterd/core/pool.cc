@@ -81,7 +81,10 @@ void Pool::spawn_failed(Worker& worker, const std::string& text, Turn& turn) {
 
 void Pool::ready(Worker& worker, Turn& turn) {
   const auto next = next_state(worker.state, WorkerFact::kBecameReady);
-  if (!next) return;
+  if (!next) {
+    ready_though_called_off(worker, turn);
+    return;
+  }
   worker.state = *next;
   worker.ready_at = turn.now();
   worker.boot_deadline.reset();

@@ -179,7 +179,10 @@ class Pool {
              Turn& turn);
   void put_down(Worker& worker, KillSignal signal, Cause cause, const std::string& reason,
                 Turn& turn);
-  // Drains a ready worker, puts a booting one down; others are on their way already. `nobody_left`:
+  void call_off(Worker& worker, Cause cause, const std::string& reason, Turn& turn);
+  // It was ready before it was told, so it drains, with all the time that takes.
+  void ready_though_called_off(Worker& worker, Turn& turn);
+  // Drains a ready worker, calls a booting one off; others are on their way already. `nobody_left`:
   // no other worker will serve what waits in the accept queue.
   void retire(Worker& worker, Cause cause, const std::string& reason, Turn& turn,
               bool nobody_left = false);

@@ -44,7 +44,7 @@ void Pool::restart_worker(CommandId id, Worker& worker, Turn& turn) {
   switch (worker.state) {
     case WorkerState::kBooting:
       vacate(worker, Cause::kKilledByOperator);
-      put_down(worker, KillSignal::kQuit, Cause::kKilledByOperator, reason, turn);
+      call_off(worker, Cause::kKilledByOperator, reason, turn);
       break;
     case WorkerState::kReady:
       if (!worker.wish) wish_to_retire(worker, Cause::kKilledByOperator, reason, turn);

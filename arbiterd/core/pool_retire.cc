@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "arbiterd/core/pool.h"
+#include "arbiterd/core/watch.h"
 #include "arbiterd/core/worker_fsm.h"
 
 namespace corn::core {
@@ -12,7 +13,7 @@ namespace {
 
 // Past the grace of a drain: the worker cuts what is left at its grace, and needs a moment to exit.
 constexpr Duration kDrainMargin = std::chrono::seconds(1);
-// From SIGQUIT to SIGKILL.
+// From SIGQUIT, or SIGTERM to a worker that boots, to SIGKILL.
 constexpr Duration kQuitGrace = std::chrono::seconds(2);
 
 }  // namespace
@@ -54,6 +55,7 @@ void Pool::put_down(Worker& worker, KillSignal signal, Cause cause, const std::s
   // An earlier deadline, of a drain, stands.
   const TimePoint earlier = worker.kill_at.value_or(TimePoint::max());
   switch (signal) {
+    case KillSignal::kTerm:
     case KillSignal::kQuit:
       worker.kill_at = std::min(earlier, turn.now() + kQuitGrace);
       break;
@@ -68,11 +70,27 @@ void Pool::put_down(Worker& worker, KillSignal signal, Cause cause, const std::s
   turn.order(KillWorker{worker.id, signal, *worker.end_cause, reason});
 }
 
+// It boots as far as is known, but may have become ready just now and have requests already. So it
+// is told to drain, which a worker that boots does by exiting.
+void Pool::call_off(Worker& worker, Cause cause, const std::string& reason, Turn& turn) {
+  worker.called_off = worker.told_last = true;
+  put_down(worker, KillSignal::kTerm, cause, reason, turn);
+}
+
+void Pool::ready_though_called_off(Worker& worker, Turn& turn) {
+  if (!worker.called_off || worker.kill_sent || worker.state != WorkerState::kStopping) return;
+  worker.called_off = false;
+  worker.state = WorkerState::kDraining;
+  worker.ready_at = turn.now();
+  begin_watch(worker, turn.now());
+  worker.kill_at = turn.now() + worker.spec->graceful_timeout + kDrainMargin;
+}
+
 void Pool::retire(Worker& worker, Cause cause, const std::string& reason, Turn& turn,
                   bool nobody_left) {
   switch (worker.state) {
     case WorkerState::kBooting:
-      put_down(worker, KillSignal::kQuit, cause, reason, turn);
+      call_off(worker, cause, reason, turn);
       return;
     case WorkerState::kReady:
       drain(worker, cause, reason, nobody_left, turn);
@@ -136,9 +154,11 @@ void Pool::stop(bool quick, Turn& turn) {
   rollout_.reset();
   waiters_.answer_all(ReplyCode::kUnavailable, "the arbiter is shutting down", turn);
   for (auto& [id, worker] : workers_) {
-    if (worker.state == WorkerState::kBooting || quick) {
+    if (quick) {
       put_down(worker, KillSignal::kQuit, worker.end_cause.value_or(Cause::kShutdown),
-               quick ? "quick shutdown" : "shutdown", turn);
+               "quick shutdown", turn);
+    } else if (worker.state == WorkerState::kBooting) {
+      call_off(worker, Cause::kShutdown, "shutdown", turn);
     } else {
       // Nobody is left to serve what waits in the accept queue.
       drain(worker, Cause::kShutdown, "shutdown", true, turn);

@@ -47,7 +47,7 @@ void Pool::abandon_rollout(const std::string& reason, Turn& turn) {
   turn.order(AbandonGeneration{name_, ended.generation});
   for (auto& [id, worker] : workers_) {
     if (worker.generation != ended.generation || worker.state != WorkerState::kBooting) continue;
-    put_down(worker, KillSignal::kQuit, Cause::kReloaded,
+    call_off(worker, Cause::kReloaded,
              fmt::format("generation {} was abandoned: {}", ended.generation, reason), turn);
   }
 }

@@ -38,6 +38,7 @@ Worker take_over(const InheritedWorker& left, std::shared_ptr<const PoolSpec> sp
       break;
     case WorkerState::kStopping:
       worker.kill_at = now + kInheritedGrace;
+      worker.called_off = !left.ready_at;
       break;
   }
   if (left.state == WorkerState::kDraining) {

@@ -31,6 +31,7 @@ struct Worker {
   std::string end_reason;
   bool told_last = false;        // it knows that nobody is left to take its connections
   bool kill_sent = false;        // SIGKILL is ours
+  bool called_off = false;       // told to go while it booted, as far as was known
   bool failure_counted = false;  // its pool knows already that it couldn't boot
 
   // It is to be replaced while it serves on: why, and its place in the queue of those.

@@ -23,6 +23,8 @@ base::Milliseconds to_milliseconds(base::Duration duration) {
 
 int number_of(core::KillSignal signal) {
   switch (signal) {
+    case core::KillSignal::kTerm:
+      return SIGTERM;
     case core::KillSignal::kQuit:
       return SIGQUIT;
     case core::KillSignal::kAbort:

@@ -288,6 +288,7 @@ void CoreWorld::inherit(const core::InheritedWorker& left) {
   process.told_last = false;  // isn't passed on, and may be told once more
   process.told =
       left.state == core::WorkerState::kDraining || left.state == core::WorkerState::kStopping;
+  process.told_last = false;  // so far as its new arbiter knows
   if (!process.told) return;
   process.killed_by = now_ + seconds(1);
   if (left.state == core::WorkerState::kDraining) {
@@ -312,6 +313,12 @@ void CoreWorld::handle(const core::Event& event) {
       if (!found->second.alive || found->second.hangs) return;
       found->second.ready = true;
       found->second.beat = now_;
+      // It became ready before it was told to go: it has the time of one that drains.
+      if (std::exchange(found->second.called_off, false) && !found->second.kill_ordered) {
+        found->second.drains = true;
+        found->second.killed_by = now_ + found->second.spec.graceful_timeout + seconds(1);
+        if (good_times_) schedule_exit(ready->worker, between(1, 3000), 0, 0);
+      }
     }
   }
   if (const auto* failed = std::get_if<core::WorkerBootFailed>(&event)) {

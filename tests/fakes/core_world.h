@@ -51,7 +51,8 @@ class CoreWorld {
     core::TimePoint beat;
     std::optional<core::TimePoint> killed_by;  // SIGKILL must have been ordered by then
     bool kill_ordered = false;
-    int records = 0;  // of its end
+    bool called_off = false;  // told to go before it was ready
+    int records = 0;          // of its end
   };
   struct Scheduled {
     core::TimePoint at;

@@ -71,6 +71,10 @@ void CoreWorld::execute(const core::KillWorker& action) {
   process.told = true;
   process.drains = false;
   switch (action.signal) {
+    case core::KillSignal::kTerm:
+      process.called_off = !process.ready;
+      process.told_last = true;
+      [[fallthrough]];
     case core::KillSignal::kQuit:
       process.killed_by = std::min(process.killed_by.value_or(TimePoint::max()), now_ + seconds(2));
       if (chance(70)) schedule_exit(action.worker, between(1, 500), 0, 0);

@@ -19,6 +19,9 @@ TEXT = "text"            # the replacement makes the choice itself, by the word 
 
 # (rule, source file, kind, text, replacement, scenario that must break)
 MUTATIONS = [
+    ("a worker that was ready before it was called off drains", "pool_retire.cc", VALUE,
+     "!worker.called_off || worker.kill_sent", "true",
+     "late-ready-of-a-worker-called-off-drains"),
     ("a back-off grows", "backoff.cc", VALUE,
      "std::min(failures_, kDoublings)", "std::min(0U, kDoublings)",
      "crash-loop-backs-off-exponentially"),
@@ -169,8 +172,8 @@ MUTATIONS = [
     ("shutdown empties the accept queue", "pool_retire.cc", TEXT,
      "\"shutdown\", true, turn);", "\"shutdown\", !MUTANT, turn);",
      "shutdown-graceful-while-serving"),
-    ("booting workers are put down at shutdown", "pool_retire.cc", VALUE,
-     "worker.state == WorkerState::kBooting || quick", "quick",
+    ("booting workers are called off at shutdown", "pool_retire.cc", VALUE,
+     "worker.state == WorkerState::kBooting", "false",
      "shutdown-puts-booting-workers-down"),
     ("quick overtakes graceful", "supervisor.cc", VALUE,
      "stopping_ && (quick_ || !quick)", "stopping_",

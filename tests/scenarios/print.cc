@@ -10,6 +10,8 @@ using namespace core;  // NOLINT(google-build-using-namespace): every type here 
 
 const char* name_of(KillSignal signal) {
   switch (signal) {
+    case KillSignal::kTerm:
+      return "TERM";
     case KillSignal::kQuit:
       return "QUIT";
     case KillSignal::kAbort:
