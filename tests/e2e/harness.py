@@ -225,7 +225,8 @@ class Site:
 
     def assert_nothing_left(self):
         wait_until(lambda: not self.processes(), "all processes to be gone")
-        assert self.runtime_files() == []
+        left = self.runtime_files()
+        assert left == [], f"left in the runtime directory: {left}"
 
     def close(self):
         for arbiter in self.arbiters:

@@ -55,15 +55,17 @@ class KeepAliveClient:
             raise RequestFailed(f"closed {stage}, after {self.served} requests on the connection")
         self.pending += data
 
-    def request(self, target):
-        """Returns (status, headers, body)."""
+    def request(self, target, body=b""):
+        """Sends a GET, or a POST where there is a body; returns (status, headers, body)."""
+        method, length = ("POST", f"Content-Length: {len(body)}\r\n") if body else ("GET", "")
         stage = "while connecting"
         self.idle = time.monotonic() - self.answered_at if self.socket else 0.0
         try:
             if self.socket is None:
                 self.connect()
             stage = "while sending"
-            self.socket.sendall(f"GET {target} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+            self.socket.sendall(
+                f"{method} {target} HTTP/1.1\r\nHost: test\r\n{length}\r\n".encode() + body)
             stage = "before the response"
             while b"\r\n\r\n" not in self.pending:
                 self.receive(stage)
