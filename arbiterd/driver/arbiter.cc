@@ -56,8 +56,10 @@ Arbiter::Arbiter(ArbiterOptions options)
       estate_(std::move(options.estate)) {}
 
 Arbiter::~Arbiter() {
-  // Nobody is left to be adopted.
-  if (exit_status_) remove_state_file(state_file_);
+  // Nobody is left to be adopted. An arbiter that was killed while it adopted has left its socket.
+  if (!exit_status_) return;
+  remove_state_file(state_file_);
+  ::unlink(launch_.adoption_socket.c_str());
 }
 
 Door& Arbiter::door() { return *door_; }
