@@ -157,7 +157,9 @@ class Faults:
             self.stand_still(victim)
             held = connections_of(pid, self.port)
             self.note(f"  worker {pid}, which holds {len(held)} connections")
-            self.ended.setdefault(pid, set()).update({cause, "lost"})
+            # One that boots and is told to exit hasn't booted.
+            causes = {cause, "lost"} | ({"boot-failed"} if cause == "exited" else set())
+            self.ended.setdefault(pid, set()).update(causes)
             self.ledger.hold(held, f"worker: {cause}")
             window = self.ledger.window(pid, f"worker: {cause}") if runs_on else None
             signal.pidfd_send_signal(descriptor, number)

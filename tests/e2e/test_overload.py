@@ -92,29 +92,26 @@ def answered(connections, seconds=0):
 
 def test_connections_over_the_limit_wait_in_the_backlog_and_are_shown_there(site):
     arbiter = site.start("-w", "1", "--worker-connections", "4", "--keep-alive", "60",
-                         "wsgi_test:application")
+                         "--header-timeout", "300", "wsgi_test:application")
+    def taken():
+        return arbiter.status()["pools"][0]["workers"][0]["connections"]
     with contextlib.ExitStack() as stack:
+        # Not idle: those would make room.
         inside = [stack.enter_context(connect(arbiter.port)) for _ in range(4)]
         for connection in inside:
-            connection.sendall(WHOLE)
-            assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+            connection.sendall(HALF_A_HEAD)
+        wait_until(lambda: taken() == 4, "four connections to be taken")
         waiting = [stack.enter_context(connect(arbiter.port)) for _ in range(3)]
         for connection in waiting:
             connection.sendall(WHOLE)
         wait_until(lambda: backlog_used(arbiter) == 3, "three connections in the backlog")
-        # Those inside are served,
-        for connection in inside:
-            connection.sendall(WHOLE)
-            assert connection.recv(1000).startswith(b"HTTP/1.1 200")
-        assert not answered(waiting) and backlog_used(arbiter) == 3
-        # and for each that goes one of those that wait comes in.
-        inside[0].close()
-        first = wait_until(lambda: answered(waiting, 1), "one of them to be answered")
-        assert len(first) == 1 and backlog_used(arbiter) == 2
-        for connection in inside[1:]:
-            connection.close()
+        assert taken() == 4 and not answered(waiting)
+        # Those inside are served, and where one goes those that wait come in: none is refused.
+        inside[0].sendall(b"\r\nConnection: close\r\n\r\n")
+        assert inside[0].recv(1000).startswith(b"HTTP/1.1 200")
         wait_until(lambda: len(answered(waiting)) == 3, "all to be answered")
-        assert backlog_used(arbiter) == 0
+        assert [one.recv(1000).startswith(b"HTTP/1.1 200") for one in waiting] == [True] * 3
+        assert backlog_used(arbiter) == 0 and taken() <= 4
     assert arbiter.stop() == 0
 
 

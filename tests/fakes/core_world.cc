@@ -288,7 +288,6 @@ void CoreWorld::inherit(const core::InheritedWorker& left) {
   process.told_last = false;  // isn't passed on, and may be told once more
   process.told =
       left.state == core::WorkerState::kDraining || left.state == core::WorkerState::kStopping;
-  process.told_last = false;  // so far as its new arbiter knows
   if (!process.told) return;
   process.killed_by = now_ + seconds(1);
   if (left.state == core::WorkerState::kDraining) {
