@@ -99,8 +99,8 @@ struct Unsupported {
 
 // ---- worker to the arbiter that adopts it, first message on a new channel ----
 
-// Comes with descriptors: the scoreboard, then `listeners` listening sockets, then, with `hand_off`,
-// the two ends of the pool's hand-off queue.
+// Comes with descriptors: the scoreboard, then `listeners` listening sockets, then, with
+// `hand_off`, the two ends of the pool's hand-off queue.
 struct Offer {
   std::uint64_t worker_id = 0;
   bool ready = false;           // Ready was or would have been sent
