@@ -130,6 +130,8 @@ void Pool::sleep(Turn& turn) {
   cancel_rollout("dormant (WINCH)", turn);
   if (removed_) return;
   dormant_ = true;
+  // Whether it can boot is found out anew when it wakes.
+  first_boot_failed_ = false;
   first_failures_ = 0;
   first_failure_.reset();
   abort_waiters("overtaken: all workers are being stopped (WINCH)", turn);

@@ -9,8 +9,11 @@ import socket
 
 import pytest
 
-from harness import ECHO_QUERY, PATIENCE, rss_bytes, wait_until
+from harness import ECHO_QUERY, PATIENCE, SANITIZER, rss_bytes, wait_until
 from wire import MIRROR, Wire, calls
+
+MEASURES_MEMORY = pytest.mark.skipif(
+    bool(SANITIZER), reason="an instrumented program's memory says nothing of the real one's")
 
 CLASSES = pytest.mark.parametrize("worker_class", [["-k", "sync"],
                                                    ["-k", "gthread", "--threads", "4"]],
@@ -161,6 +164,7 @@ def test_an_answer_survives_a_large_body_that_nobody_reads(site, worker_class):
 
 # ---- large and slow ----
 
+@MEASURES_MEMORY
 def test_a_body_beyond_body_memory_goes_to_a_file_without_a_name(site):
     spool = site.root / "spool"
     spool.mkdir()
@@ -184,6 +188,7 @@ def test_a_body_beyond_body_memory_goes_to_a_file_without_a_name(site):
     assert rss_bytes(worker) - before < 8 << 20
 
 
+@MEASURES_MEMORY
 @CLASSES
 def test_a_slow_reader_of_a_large_answer_costs_bounded_memory(site, worker_class):
     arbiter = start(site, *worker_class)
