@@ -132,9 +132,6 @@ def test_haproxy_passes_the_clients_address_in_a_field(site, opened):
 @CLASSES
 def test_haproxy_passes_the_clients_address_by_proxy_protocol(site, opened, option, worker_class):
     needs("haproxy")
-    check = site.run_arbiter("--check-config", "--proxy-protocol", "wsgi_test:application")
-    if "not implemented" in check.stderr:
-        pytest.skip("this version of Corn has no PROXY protocol and says so")
     shutil.copy(APPLICATIONS / "environ.py", site.app)
     site.write("echo.py", ECHO_QUERY)
     arbiter, _, upstream = start(site, "tcp", "--proxy-protocol", *worker_class, "environ:application")
