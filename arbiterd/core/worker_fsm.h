@@ -9,8 +9,11 @@
 //
 // and from every state it may end. There is no way back: a worker told to go is never called back,
 // since it may have closed its listeners already; a new one is spawned instead. A booting worker
-// serves nothing, so it is put down, never drained. Every other fact in a state came too late
-// or makes no sense there (its process crossed our order, or repeats itself), and changes nothing.
+// serves nothing as far as is known, so it is called off with SIGTERM: one that still boots exits
+// at once, one that had just become ready drains, and is taken for kDraining, with the
+// grace for it, when its late "ready" comes (Pool::ready_though_called_off). Every other fact in a
+// state came too late or makes no sense there (its process crossed our order, or repeats itself),
+// and changes nothing.
 #pragma once
 
 #include <optional>
@@ -23,7 +26,7 @@ enum class WorkerFact : std::uint8_t {
   kBecameReady,
   kBootFailed,  // said so itself; it exits by itself
   kToldToDrain,
-  kPutDown,  // sent SIGQUIT, SIGABRT or SIGKILL
+  kPutDown,  // sent SIGTERM while it boots, SIGQUIT, SIGABRT or SIGKILL
 };
 
 // The state after the fact; none: the fact changes nothing.
