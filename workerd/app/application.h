@@ -17,6 +17,7 @@
 #include "base/message.h"
 #include "base/result.h"
 #include "base/worker_config.h"
+#include "workerd/app/loop.h"
 #include "workerd/http/proxy_protocol.h"
 #include "workerd/http/request_head.h"
 
@@ -126,6 +127,9 @@ class Application {
   // Writes the stacks of all application threads to `fd`. Called on any thread, also while handle()
   // hangs with the interpreter lock held; must not take locks or allocate.
   virtual void dump_stacks(int fd) = 0;
+
+  // The application's own loop, on which the engine is to live; null: the engine has its own.
+  virtual HostLoop* host_loop() { return nullptr; }
 };
 
 // Why an application could not be loaded.

@@ -102,9 +102,13 @@ bool Reactor::done() const {
 }
 
 void Reactor::turn() {
+  if (!step()) poll();
+}
+
+bool Reactor::step() {
   if (next_event_ < event_count_) {
     handle_event(events_[next_event_++]);
-    return;
+    return true;
   }
   // What these make ready is taken before the next wait.
   if (!tended_) {
@@ -114,10 +118,22 @@ void Reactor::turn() {
     if (hand_off_retry_ && *hand_off_retry_ <= now_) hand_over_rest();
     if (room_check_ && *room_check_ <= now_) look_for_newcomers();
     if (aborting_) check_abort();
-    return;
+    return true;
   }
-  tended_ = false;
-  poll();
+  return false;
+}
+
+void Reactor::collect() { take_events(0); }
+
+std::optional<base::Duration> Reactor::rest() {
+  prepare_to_wait();
+  return time_to_rest();
+}
+
+std::optional<base::Duration> Reactor::time_to_rest() const {
+  const int timeout = poll_timeout();
+  if (timeout < 0) return std::nullopt;
+  return std::chrono::milliseconds(timeout);
 }
 
 // ---- connections ----
@@ -324,6 +340,11 @@ int Reactor::poll_timeout() const {
 }
 
 void Reactor::poll() {
+  prepare_to_wait();
+  take_events(poll_timeout());
+}
+
+void Reactor::prepare_to_wait() {
   const bool leaving = commons_.leaving.load(std::memory_order_relaxed) != Leaving::kNo;
   acceptor_.end_pause(now_);
   const bool willing = !leaving && !aborting_ && policy_.accept_capacity(0) > 0;
@@ -333,12 +354,16 @@ void Reactor::poll() {
   hand_off_.watch(takes && !acceptor_.paused_until());
   // Whoever posts sees the flag, or its letter is seen here.
   sleeping_.store(true, std::memory_order_seq_cst);
+}
+
+void Reactor::take_events(int timeout) {
   const int count =
-      ::epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()), poll_timeout());
+      ::epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()), timeout);
   sleeping_.store(false, std::memory_order_relaxed);
   CORN_CHECK(count >= 0 || errno == EINTR);
   event_count_ = static_cast<std::size_t>(std::max(count, 0));
   next_event_ = 0;
+  tended_ = false;
   taken_since_poll_ = 0;
   now_ = std::chrono::steady_clock::now();
   beat();

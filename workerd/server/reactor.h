@@ -59,6 +59,19 @@ class Reactor {
   // One step: an event of the last batch, or work put off, or a wait for the next batch.
   void turn();
 
+  // ---- the same for a foreign loop, which does the waiting ----
+  // Becomes readable when collect() has something to take, post() and wake() included.
+  [[nodiscard]] int descriptor() const { return epoll_.get(); }
+  // Takes the next batch of events, whatever there is; never waits.
+  void collect();
+  // One event of the batch, or work put off. False: nothing is left to do before the next batch.
+  bool step();
+  // To be called before waiting: says what the wait is for, and for how long it may last at the
+  // most (nothing: until descriptor() is readable).
+  std::optional<base::Duration> rest();
+  // How long that is now, when something was done since, between two turns.
+  [[nodiscard]] std::optional<base::Duration> time_to_rest() const;
+
   // The next request that may enter the application, a whole one if there is any. Null: none now.
   Connection* take_ready(bool unfinished_too);
   [[nodiscard]] std::size_t waiting() const { return whole_.size(); }
@@ -79,6 +92,8 @@ class Reactor {
     summon();
     wait_for_abort(limit);
   }
+  // All requests and connections are aborted. Owner only.
+  [[nodiscard]] bool abort_over() const { return abort_over_; }
   void post_left(ConnectionId connection) { post({Letter::Kind::kLeft, connection}); }
   void post_body_emptied(ConnectionId connection) {
     post({Letter::Kind::kBodyEmptied, connection});
@@ -137,6 +152,8 @@ class Reactor {
   void expire();
   void run_deferred();
   void poll();
+  void prepare_to_wait();
+  void take_events(int timeout);
   [[nodiscard]] int poll_timeout() const;
   void beat();
   void start_drain(base::Milliseconds grace, bool empty_backlog);

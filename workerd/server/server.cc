@@ -100,7 +100,7 @@ class Server::Engine {
   void flush_logs() { access_log_.flush_unless_busy(); }
 
   void abort_requests(base::Milliseconds limit) {
-    reactor_.abort(limit, [this] { worker_class_->summon(); });
+    reactor_.abort(limit, [this, limit] { worker_class_->rescue(limit); });
     flush_logs();
   }
 

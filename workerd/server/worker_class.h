@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two ways requests get from the loop to the application and back. Both serve until the loop is
-// done.
+// The ways requests get from the loop to the application and back, which serve until the loop is
+// done: two here, those of runtimes with a loop of their own in loop_class.h.
 #pragma once
 
 #include <atomic>
@@ -27,6 +27,9 @@ class WorkerClass : public LoopPolicy {
   virtual void run(Reactor& reactor) = 0;
   // Any thread: makes sure that somebody turns the loop soon, even if the application hangs.
   virtual void summon() = 0;
+  // The same for a worker that is about to be put down, see Reactor::abort(): returns within
+  // `limit`, and what is left may have been done by then.
+  virtual void rescue(base::Milliseconds /*limit*/) { summon(); }
   // Application threads that run() has left behind inside the application.
   [[nodiscard]] virtual bool left_behind() const { return false; }
 };
