@@ -73,6 +73,32 @@ void fields(A& a, Offer& v) {
   a(v.worker_id), a(v.ready), a(v.retiring), a(v.listeners), a(v.hand_off);
 }
 
+template <class A>
+void fields(A& a, Fork& v) {
+  a(v.token), a(v.has_identity), a(v.uid), a(v.gid), a(v.groups), a(v.has_umask), a(v.umask);
+  a(v.descriptor_limit), a(v.environment);
+}
+template <class A>
+void fields(A& a, RunHook& v) {
+  a(v.token), a(v.name), a(v.arguments);
+}
+template <class A>
+void fields(A& a, Leave& v) {
+  a(v.status);
+}
+template <class A>
+void fields(A& a, Forked& v) {
+  a(v.token), a(v.pid);
+}
+template <class A>
+void fields(A& a, ForkFailed& v) {
+  a(v.token), a(v.text);
+}
+template <class A>
+void fields(A& a, HookDone& v) {
+  a(v.token), a(v.error);
+}
+
 namespace {
 
 // Type numbers are the alternatives' positions: append, never reorder.

@@ -45,6 +45,33 @@ struct Ping {
   std::uint64_t token = 0;
 };
 
+// To a template or script: make a child of arbiterd by fork(2) (clone with CLONE_PARENT). Comes
+// with the child's descriptors from kChannelFd on, in order: its channel, in which its Configure
+// waits, and for a worker the scoreboard, the listeners and the hand-off ends. Answered by Forked
+// or ForkFailed. What exec'd children get from arbiterd before exec is told here.
+struct Fork {
+  std::uint64_t token = 0;
+  bool has_identity = false;  // then user, group and supplementary groups are set
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::vector<std::uint32_t> groups;
+  bool has_umask = false;
+  std::uint32_t umask = 0;
+  std::uint64_t descriptor_limit = 0;    // soft RLIMIT_NOFILE; 0: unchanged
+  std::vector<std::string> environment;  // "NAME=VALUE", added to what is there
+};
+// To a template: call a server hook of the configuration, by name; a hook that isn't set is done at
+// once. Calls and forks are obeyed in the order in which they come. Answered by HookDone.
+struct RunHook {
+  std::uint64_t token = 0;
+  std::string name;       // "child_exit"
+  std::string arguments;  // JSON object, see workerd/runtimes/python/hooks.h
+};
+// To a script, whose arbiter ends: leave run() by SystemExit with this status.
+struct Leave {
+  std::int32_t status = 0;
+};
+
 // ---- child to arbiterd ----
 
 struct Hello {
@@ -52,6 +79,7 @@ struct Hello {
   std::string version;  // Corn's
 };
 // The application is loaded and the worker accepts connections. kCheck: the application loads.
+// kTemplate: workers can be forked.
 struct Ready {};
 enum class BootFailure : std::uint8_t {
   kApplication,  // cannot be imported, found or called: arbiterd exits 4 on a first start
@@ -91,6 +119,18 @@ struct ConfigValues {
 struct ConfigFailed {
   std::string text;  // "FILE:LINE: what", then the traceback
 };
+struct Forked {
+  std::uint64_t token = 0;
+  std::int32_t pid = 0;  // a child of arbiterd already
+};
+struct ForkFailed {
+  std::uint64_t token = 0;
+  std::string text;  // a sentence, with the traceback where a hook has failed
+};
+struct HookDone {
+  std::uint64_t token = 0;
+  std::string error;  // a sentence, then the traceback; empty: it returned
+};
 // ---- either way ----
 struct Unsupported {
   std::uint16_t type = 0;
@@ -110,9 +150,9 @@ struct Offer {
 };
 inline constexpr std::size_t kMaxOfferedListeners = 250;  // SCM_MAX_FD is 253 (unix(7))
 
-using Message =
-    std::variant<Configure, Drain, ReopenLogs, Dump, Ping, Hello, Ready, BootFailed, Retiring,
-                 DumpResult, Pong, ConfigValues, ConfigFailed, Unsupported, Offer>;
+using Message = std::variant<Configure, Drain, ReopenLogs, Dump, Ping, Hello, Ready, BootFailed,
+                             Retiring, DumpResult, Pong, ConfigValues, ConfigFailed, Unsupported,
+                             Offer, Fork, RunHook, Leave, Forked, ForkFailed, HookDone>;
 
 // Bytes of one datagram, at most kMaxMessageBytes; fails when the message doesn't fit.
 Result<std::string> encode(const Message& message);

@@ -15,6 +15,7 @@ enum class WorkerRole : std::uint8_t {
   kServe,       // load the application and serve the listeners
   kCheck,       // load the application, report ready or boot-failed, exit
   kConfigHost,  // evaluate a Python configuration file and return its values
+  kTemplate,    // come up, load the application if `preload`, then fork workers and run hooks
 };
 
 enum class WorkerClass : std::uint8_t { kSync, kThreads, kGevent, kAsgi, kNative };
@@ -50,7 +51,13 @@ struct WorkerConfig {
   std::string working_directory;         // absolute; first on sys.path
   std::vector<std::string> python_path;  // put before sys.path, first entry first
   std::string virtual_env;               // directory of a virtual environment; empty: none
-  std::string config_file;               // kConfigHost: the file to evaluate
+  std::string config_file;  // kConfigHost, kTemplate: the file to evaluate; empty: none
+  bool script = false;      // forked from a script that uses the Python API, which is asked for all
+  bool preload = false;     // kTemplate: loads the application; kServe: forked with it loaded
+  std::vector<std::string> warm_up;  // kTemplate: paths requested of it before workers are forked
+  // Settings in force under gunicorn's names, a JSON object: `cfg` of hooks. Templates only; their
+  // workers inherit it.
+  std::string settings;
 
   // Limits in time
   Milliseconds timeout{30000};
@@ -113,7 +120,8 @@ template <class Archive>
 void fields(Archive& a, WorkerConfig& v) {
   a(v.role), a(v.instance), a(v.pool), a(v.generation), a(v.worker_id), a(v.age);
   a(v.multiprocess), a(v.application), a(v.worker_class), a(v.threads), a(v.working_directory);
-  a(v.python_path), a(v.virtual_env), a(v.config_file);
+  a(v.python_path), a(v.virtual_env), a(v.config_file), a(v.script), a(v.preload), a(v.warm_up);
+  a(v.settings);
   a(v.timeout), a(v.graceful_timeout), a(v.keep_alive), a(v.request_timeout), a(v.header_timeout);
   a(v.body_timeout), a(v.orphan_timeout), a(v.adoption_socket), a(v.body_min_rate),
       a(v.body_memory);

@@ -307,6 +307,8 @@ std::string title_of(const base::WorkerConfig& config) {
       return "corn: check [" + config.instance + "]";
     case base::WorkerRole::kConfigHost:
       return "corn: config [" + config.config_file + "]";
+    case base::WorkerRole::kTemplate:
+      return "corn: template [" + config.instance + "]";
   }
   return "corn: worker";
 }
@@ -374,6 +376,9 @@ int run(const base::WorkerConfig& config, link::Link& link) {
       break;
     case base::WorkerRole::kConfigHost:
       status = evaluate_configuration(config, link);
+      break;
+    case base::WorkerRole::kTemplate:
+      status = boot_failed(link, config, worker_error("this workerd makes no templates"));
       break;
   }
   control.end_serving(status);

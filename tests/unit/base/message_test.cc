@@ -48,6 +48,33 @@ TEST(Message, EncodingTheDecodedGivesTheSameBytes) {
   EXPECT_EQ(*encode(*message), *bytes);
 }
 
+TEST(Message, WhatAForkedChildIsToldSurvivesEncoding) {
+  Fork fork;
+  fork.token = 9;
+  fork.has_identity = true;
+  fork.uid = 65534;
+  fork.gid = 33;
+  fork.groups = {33, 100};
+  fork.has_umask = true;
+  fork.umask = 027;
+  fork.descriptor_limit = 4096;
+  fork.environment = {"A=1", "B="};
+  const auto bytes = encode(fork);
+  ASSERT_TRUE(bytes);
+  const auto message = decode(*bytes);
+  ASSERT_TRUE(message);
+  const auto* read = std::get_if<Fork>(&*message);
+  ASSERT_NE(read, nullptr);
+  EXPECT_EQ(read->token, 9U);
+  EXPECT_TRUE(read->has_identity);
+  EXPECT_EQ(read->uid, 65534U);
+  EXPECT_EQ(read->gid, 33U);
+  EXPECT_EQ(read->groups, (std::vector<std::uint32_t>{33, 100}));
+  EXPECT_EQ(read->umask, 027U);
+  EXPECT_EQ(read->descriptor_limit, 4096U);
+  EXPECT_EQ(read->environment, (std::vector<std::string>{"A=1", "B="}));
+}
+
 TEST(Message, UnknownTypeComesBackAsUnsupportedWithItsNumbers) {
   const std::string bytes("\x7b\x00\x01\x00rest", 8);
   const auto message = decode(bytes);
