@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Workers that die: replaced at once, whatever else goes on, and nobody else notices."""
 
+import itertools
+import json
 import os
 import pathlib
 import signal
@@ -110,6 +112,45 @@ def test_a_crashing_worker_is_recorded_with_its_signal(site):
     end = wait_until(arbiter.exits, "the end in the history")[0]
     assert end["cause"] == "crashed(SEGV)" and end["exit"]["signal"] == "SEGV"
     arbiter.wait_ready(1)
+
+
+@pytest.mark.skipif(bool(SANITIZER), reason="sanitizers show crashes their own way")
+@pytest.mark.parametrize("format", ["text", "json"])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("call,name,function", [
+    ("ctypes.string_at(0)", "SEGV", "_PyEval_EvalFrameDefault"),
+    ("os.abort()", "ABRT", "abort"),
+    ("faulthandler._stack_overflow()", "SEGV", "_faulthandler"),
+    ("faulthandler._sigfpe()", "FPE", "_PyEval_EvalFrameDefault")])
+def test_a_crash_in_c_code_leaves_python_and_native_stack_in_the_log(
+        site, call, name, function, threads, format):
+    site.write("crashing.py", f"""
+import ctypes, faulthandler, os
+def application(environ, start_response):
+    {call}
+""")
+    arbiter = site.start("--log-format", format, "--threads", threads, "crashing:application")
+    with pytest.raises(OSError):
+        get(arbiter.port)
+    end = wait_until(arbiter.exits, "the end in the history")[0]
+    assert end["cause"] == f"crashed({name})" and end["exit"]["signal"] == name
+    log = arbiter.log()
+    if format == "json":
+        entry, = [json.loads(line) for line in log.splitlines() if "Native stack" in line]
+        log = entry["message"]
+    assert 'crashing.py", line 4 in application' in log
+    native = log.partition("Native stack of thread ")[2].partition("\n")[2]
+    frames = list(itertools.takewhile(lambda line: line.startswith("  "), native.split("\n")))
+    # From the crash on: whoever has handled the signal is left out.
+    assert not any("faulthandler_fatal_error" in frame or "workerd" in frame
+                   for frame in frames[:2]), frames
+    if function == "_faulthandler":  # its functions aren't exported
+        assert len(frames) > 100 and "can't be" not in native, frames
+    else:
+        assert any(frame.startswith(f"  {function}+0x") for frame in frames), frames
+        assert any(frame.startswith("  workerd+0x") for frame in frames), frames
+    arbiter.wait_ready(1)
+    assert arbiter.stop() == 0
 
 
 def test_an_application_that_exits_is_recorded_and_replaced(site):

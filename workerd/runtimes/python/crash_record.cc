@@ -14,14 +14,18 @@
 #include <ctime>
 #include <string_view>
 
-#include "base/log.h"
+#include "workerd/runtimes/python/native_trace.h"
 
 namespace corn::python {
 namespace {
 
 // Set before the handlers are.
-std::atomic<int> stacks{-1};
-std::atomic_flag crashing = ATOMIC_FLAG_INIT;
+std::atomic<int> log_file{-1};
+std::atomic<int> stacks{-1};  // -1: the log is text, and faulthandler writes to it
+
+// The first thread that crashed, and of what.
+std::atomic<pid_t> crashed_thread{0};
+std::atomic<int> crash_signal{0};
 
 // A text of limited size. Nothing in here or in the handler allocates, locks or looks at the
 // locale: see signal-safety(7).
@@ -32,6 +36,15 @@ class Record {
   }
   void add(std::string_view text) {
     for (const char c : text) add(c);
+  }
+  void add_hexadecimal(std::uint64_t number) {
+    std::array<char, 16> reversed{};
+    std::size_t count = 0;
+    do {
+      reversed[count++] = "0123456789abcdef"[number & 15U];
+      number >>= 4U;
+    } while (number > 0);
+    while (count > 0) add(reversed[--count]);
   }
   void add_number(std::uint64_t number, int digits = 1) {
     std::array<char, 20> reversed{};
@@ -68,7 +81,9 @@ class Record {
   std::size_t size_ = 0;
 };
 
-Record record;  // too large for the stack of a thread that has overflown it
+// Too large for the stack of a thread that has overflown it.
+Record record;
+NativeTrace trace;
 
 // In UTC: the local time zone can't be had here.
 void add_time() {
@@ -105,19 +120,51 @@ void add_stacks() {
   }
 }
 
-void write_record(int signal_number) {
+bool is_json() { return stacks.load() >= 0; }
+
+// A line of the native stack, in the log's form.
+void add_line(std::string_view a, std::string_view b = {}, std::string_view c = {}) {
+  for (const std::string_view part : {a, b, c}) {
+    is_json() ? record.add_json(part) : record.add(part);
+  }
+}
+
+void begin_record() {
+  if (!is_json()) return;
   record.add(R"({"time":")");
   add_time();
   record.add(R"(","pid":)");
   record.add_number(static_cast<std::uint64_t>(::getpid()));
   record.add(R"(,"level":"CRITICAL","message":"Process crashed by signal )");
-  record.add_number(static_cast<std::uint64_t>(signal_number));
+  record.add_number(static_cast<std::uint64_t>(crash_signal.load()));
   record.add("; its stacks:\\n");
   add_stacks();
-  record.add("\"}\n");
+}
+
+void add_native_stack() {
+  add_line("\nNative stack of thread ");
+  record.add_number(static_cast<std::uint64_t>(crashed_thread.load()));
+  add_line(" (most recent call first):\n");
+  take_native_trace(trace);
+  for (std::size_t i = 0; i < trace.size; ++i) {
+    const NativeSymbol found = find_symbol(trace.addresses[i]);
+    const std::string_view what = found.symbol.empty() ? found.object : found.symbol;
+    add_line("  ", what, what.empty() ? "0x" : "+0x");
+    record.add_hexadecimal(found.offset);
+    if (found.symbol.empty()) {
+      add_line("\n");
+    } else {
+      add_line(" (", found.object, ")\n");
+    }
+  }
+  if (trace.size == NativeTrace::kMostFrames) add_line("  (further frames are not shown)\n");
+}
+
+void write_record() {
+  if (is_json()) record.add("\"}\n");
   std::string_view rest = record.text();
   while (!rest.empty()) {
-    const ssize_t size = ::write(base::log_descriptor(), rest.data(), rest.size());
+    const ssize_t size = ::write(log_file.load(), rest.data(), rest.size());
     if (size < 0 && errno == EINTR) continue;
     if (size <= 0) return;
     rest.remove_prefix(static_cast<std::size_t>(size));
@@ -125,22 +172,37 @@ void write_record(int signal_number) {
 }
 
 void handle(int signal_number) {
-  // Another thread that crashes meanwhile waits for the end.
-  while (crashing.test_and_set()) ::pause();
-  write_record(signal_number);
-  std::signal(signal_number, SIG_DFL);
-  ::raise(signal_number);
+  const pid_t thread = ::gettid();
+  pid_t nobody = 0;
+  if (crashed_thread.compare_exchange_strong(nobody, thread)) {
+    crash_signal = signal_number;
+    begin_record();
+    add_native_stack();
+  } else if (nobody != thread) {
+    // Another thread that crashes meanwhile waits for the end.
+    for (;;) ::pause();
+  } else {
+    // The walk itself has crashed: on a stack that was overwritten.
+    add_line("  (the stack can't be followed further)\n");
+  }
+  write_record();
+  std::signal(crash_signal.load(), SIG_DFL);
+  ::raise(crash_signal.load());
 }
 
 }  // namespace
 
-base::Result<int> prepare_crash_record() {
-  const int file = ::memfd_create("crash", MFD_CLOEXEC);
-  if (file < 0) return base::fail_errno("cannot make a file in memory for crash records", errno);
-  stacks = file;
+base::Result<int> prepare_crash_record(int log, bool json) {
+  log_file = log;
+  if (json) {
+    const int file = ::memfd_create("crash", MFD_CLOEXEC);
+    if (file < 0) return base::fail_errno("cannot make a file in memory for crash records", errno);
+    stacks = file;
+  }
+  prepare_native_trace();
   struct sigaction action {};
   action.sa_handler = &handle;
-  // On the stack that faulthandler has set up; raise(3) is to end the process from within.
+  // On the thread's CrashStack, if it has one; raise(3) is to end the process from within.
   action.sa_flags = SA_ONSTACK | SA_NODEFER;
   sigemptyset(&action.sa_mask);
   for (const int signal_number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) {
@@ -148,7 +210,7 @@ base::Result<int> prepare_crash_record() {
       return base::fail_errno("cannot install a signal handler", errno);
     }
   }
-  return file;
+  return json ? stacks.load() : log;
 }
 
 }  // namespace corn::python

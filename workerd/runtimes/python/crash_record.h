@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The last words of a process that crashes, where the error log is JSON: faulthandler writes stacks
-// as text, which would be no record. It is given a file in memory to write to, and what it wrote
-// there becomes one entry of the log.
+// The last words of a process that crashes: the Python stacks, which faulthandler writes, and the
+// native one of the thread that crashed. Where the error log is JSON they are one entry of it:
+// faulthandler writes text, which would be no record, and is given a file in memory to write to.
 #pragma once
 
 #include "base/result.h"
@@ -10,7 +10,8 @@ namespace corn::python {
 
 // Takes SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT and returns the descriptor that faulthandler is
 // to write to; it stays open as long as the process. To be called before faulthandler.enable(),
-// whose handler passes the signal on to the one it found. Once; main thread.
-base::Result<int> prepare_crash_record();
+// whose handler passes the signal on to the one it found. The process then dies of the signal.
+// `log` is the error log's descriptor, `json` its form. Once; main thread.
+base::Result<int> prepare_crash_record(int log, bool json);
 
 }  // namespace corn::python

@@ -162,8 +162,8 @@ InterpreterOptions InterpreterOptions::from(const base::WorkerConfig& config) {
 
 Result<std::unique_ptr<Interpreter>> Interpreter::start(const InterpreterOptions& options) {
   int faults = options.fault_descriptor;
-  if (options.fault_records) {
-    const auto prepared = prepare_crash_record();
+  if (faults >= 0) {
+    const auto prepared = prepare_crash_record(faults, options.fault_records);
     if (!prepared) return tl::unexpected(prepared.error());
     faults = *prepared;
   }
