@@ -2,7 +2,7 @@
 # Where the programs go on an installed system.
 include(GNUInstallDirs)
 install(TARGETS arbiterd RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR})
-install(TARGETS workerd RUNTIME DESTINATION libexec/corn)
+install(TARGETS workerd corn-stacks RUNTIME DESTINATION libexec/corn)
 if(TARGET cornctl)
   install(TARGETS cornctl RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()

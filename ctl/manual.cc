@@ -71,10 +71,11 @@ Example:
                   ""},
     CommandManual{"dump", "dump WORKER", "show what one worker is doing, hung or not",
                   R"(Shows the threads of the worker with the pid WORKER: each one's name, state and
-kernel wait channel, the request it is in or was in last, and its Python stack,
-innermost frame first. States: R running, S asleep, D in uninterruptible sleep
+kernel wait channel, the request it is in or was in last, and its Python and its
+native stack, innermost frame first. States: R running, S asleep, D in uninterruptible sleep
 (the kernel waits, often for a disk or NFS), T stopped. What keeps the worker
-from running or answering stands in the first line. The worker serves on.
+from running or answering, and why stacks are missing, stands in the first lines.
+The worker serves on.
 
 Examples:
   cornctl dump 4711

@@ -209,6 +209,7 @@ void to_message(const driver::WorkerDump& dump, api::DumpWorkerResponse& message
     shown.set_state(clean_text({&thread.state, 1}));
     shown.set_wait_channel(clean_text(thread.wait_channel));
     shown.set_python_stack(clean_text(thread.python_stack));
+    shown.set_native_stack(clean_text(thread.native_stack));
     if (thread.request) fill(*thread.request, *shown.mutable_request());
     if (thread.last_request) fill(*thread.last_request, *shown.mutable_last_request());
   }

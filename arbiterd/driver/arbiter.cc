@@ -80,7 +80,10 @@ base::Status Arbiter::prepare() {
         const auto found = workers_.find(id);
         return found == workers_.end() ? nullptr : &found->second;
       },
-      [this](core::WorkerId id) { return is_booting(id); });
+      [this](core::WorkerId id) { return is_booting(id); },
+      [this](pid_t pid, std::function<void(NativeStacks)> done) {
+        read_native_stacks(errands(), launch_, pid, std::move(done));
+      });
   loop_->on_deadline([this] {
     timers_.run_due(loop_->now());
     feed(core::DeadlineReached{});

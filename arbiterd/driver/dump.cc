@@ -53,8 +53,13 @@ void append_sentence(std::string& text, const std::string& sentence) {
 
 }  // namespace
 
-Dumps::Dumps(os::EventLoop& loop, Timers& timers, FindWorker find, IsBooting is_booting)
-    : loop_(loop), timers_(timers), find_(std::move(find)), is_booting_(std::move(is_booting)) {}
+Dumps::Dumps(os::EventLoop& loop, Timers& timers, FindWorker find, IsBooting is_booting,
+             ReadNative read_native)
+    : loop_(loop),
+      timers_(timers),
+      find_(std::move(find)),
+      is_booting_(std::move(is_booting)),
+      read_native_(std::move(read_native)) {}
 
 void Dumps::begin(const WorkerProcess& worker, Done done) {
   std::size_t count = 0;
@@ -70,26 +75,45 @@ void Dumps::begin(const WorkerProcess& worker, Done done) {
     found->second.callbacks.push_back(std::move(done));
     return;
   }
+  Waiting& waiting = waiting_[worker.id];
+  waiting.token = ++last_token_;
+  waiting.callbacks.push_back(std::move(done));
   // Who is stopped can't answer, and must not find a heap of questions when it goes on.
   WorkerDump now = view(worker, nullptr);
-  if (is_stopped(now.threads) || !worker.channel) return done(now);
-  const std::uint64_t token = ++last_token_;
-  if (auto sent = worker.channel.send(base::Dump{token}); !sent) {
+  if (is_stopped(now.threads) || !worker.channel) return add_native(worker.id, std::move(now));
+  if (auto sent = worker.channel.send(base::Dump{waiting.token}); !sent) {
     append_sentence(now.text, "it can't be asked: " + sent.error().message);
-    return done(now);
+    return add_native(worker.id, std::move(now));
   }
-  Waiting& waiting = waiting_[worker.id];
-  waiting.token = token;
-  waiting.callbacks.push_back(std::move(done));
   waiting.timer = timers_.at(loop_.now() + kDumpLimit, [this, id = worker.id] {
-    if (const WorkerProcess* late = find_(id)) finish(id, view(*late, nullptr));
+    if (const WorkerProcess* late = find_(id)) add_native(id, view(*late, nullptr));
   });
 }
 
 void Dumps::on_result(const WorkerProcess& worker, const base::DumpResult& result) {
   const auto found = waiting_.find(worker.id);
-  if (found == waiting_.end() || found->second.token != result.token) return;  // too late
-  finish(worker.id, view(worker, &result));
+  if (found == waiting_.end() || found->second.token != result.token || !found->second.timer) {
+    return;  // too late
+  }
+  add_native(worker.id, view(worker, &result));
+}
+
+// The worker's own answer comes first, so that the tracer neither disturbs it nor shows it at work.
+void Dumps::add_native(core::WorkerId id, WorkerDump dump) {
+  Waiting& waiting = waiting_.at(id);
+  if (waiting.timer) timers_.cancel(*std::exchange(waiting.timer, std::nullopt));
+  waiting.dump = std::move(dump);
+  read_native_(waiting.dump.pid, [this, id, token = waiting.token](const NativeStacks& native) {
+    const auto found = waiting_.find(id);
+    if (found == waiting_.end() || found->second.token != token) return;  // it has ended
+    WorkerDump complete = std::move(found->second.dump);
+    for (ThreadDump& thread : complete.threads) {
+      const auto stack = native.threads.find(thread.thread_id);
+      if (stack != native.threads.end()) thread.native_stack = stack->second;
+    }
+    append_sentence(complete.text, native.text);
+    finish(id, complete);
+  });
 }
 
 void Dumps::on_exit(core::WorkerId worker, pid_t pid) {
@@ -102,7 +126,7 @@ void Dumps::on_exit(core::WorkerId worker, pid_t pid) {
 void Dumps::finish(core::WorkerId id, const WorkerDump& dump) {
   auto done = waiting_.extract(id);
   if (!done) return;
-  timers_.cancel(done.mapped().timer);
+  if (done.mapped().timer) timers_.cancel(*done.mapped().timer);
   for (const Done& callback : done.mapped().callbacks) callback(dump);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a worker is doing: its own word (Python stacks, over the channel), the kernel's (states and
-// wait channels of its threads) and the scoreboard's (requests). The last two can be had from a
-// worker in any state, so that there is always an answer, within kDumpLimit.
+// wait channels of its threads), the scoreboard's (requests) and a tracer's (native stacks). The
+// last three need no help of the worker's, so that there is always an answer, within kDumpLimit and
+// kNativeLimit together.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 
 #include "arbiterd/core/types.h"
 #include "arbiterd/driver/door/door.h"
+#include "arbiterd/driver/native_stacks.h"
 #include "arbiterd/driver/timers.h"
 #include "arbiterd/driver/worker_process.h"
 #include "arbiterd/os/loop.h"
@@ -31,12 +33,16 @@ class Dumps {
   // The worker with that id if it still runs, and whether it is loading its application.
   using FindWorker = std::function<const WorkerProcess*(core::WorkerId)>;
   using IsBooting = std::function<bool(core::WorkerId)>;
+  // read_native_stacks().
+  using ReadNative = std::function<void(pid_t, std::function<void(NativeStacks)>)>;
 
-  // `loop` and `timers` outlive it.
-  Dumps(os::EventLoop& loop, Timers& timers, FindWorker find, IsBooting is_booting);
+  // `loop` and `timers` outlive it; it outlives what it has `read_native` do.
+  Dumps(os::EventLoop& loop, Timers& timers, FindWorker find, IsBooting is_booting,
+        ReadNative read_native);
 
-  // `done` is called once: now when there is nothing to wait for, else by one of those below or by
-  // the time limit. Who asks for a worker that is being asked already gets the same answer.
+  // `done` is called once: when the native stacks are there, which are read when the worker has
+  // answered, is not to be waited for or hasn't answered in time; or when it has ended. Who asks
+  // for a worker that is being asked already gets the same answer.
   void begin(const WorkerProcess& worker, Done done);
   void on_result(const WorkerProcess& worker, const base::DumpResult& result);
   // The worker has ended.
@@ -46,9 +52,11 @@ class Dumps {
   struct Waiting {
     std::uint64_t token = 0;
     std::vector<Done> callbacks;
-    Timers::Id timer;
+    std::optional<Timers::Id> timer;  // while the worker's answer is awaited
+    WorkerDump dump;                  // all but the native stacks, while these are awaited
   };
 
+  void add_native(core::WorkerId id, WorkerDump dump);
   void finish(core::WorkerId id, const WorkerDump& dump);
   [[nodiscard]] WorkerDump view(const WorkerProcess& worker, const base::DumpResult* result) const;
 
@@ -56,6 +64,7 @@ class Dumps {
   Timers& timers_;
   const FindWorker find_;
   const IsBooting is_booting_;
+  const ReadNative read_native_;
   std::map<core::WorkerId, Waiting> waiting_;
   std::uint64_t last_token_ = 0;
 };

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 
 from harness import get, wait_until
@@ -85,6 +86,11 @@ def test_an_idle_worker_shows_its_threads_and_its_last_request(site):
         assert dump["pid"] == pid and dump["text"] == "", dump
         assert all(thread["state"] in "RS" for thread in dump["threads"]), dump
         assert "corn-link" in [thread["name"] for thread in dump["threads"]], dump
+        # Who waits for connections does so in epoll_wait, who waits for orders in poll.
+        for name, function in (("workerd", "epoll_wait"), ("corn-link", "poll")):
+            stack, = [t["nativeStack"] for t in dump["threads"] if t["name"] == name]
+            assert f"{function}+0x" in stack and "(libc.so.6)" in stack, dump
+            assert "corn::" in stack, dump  # the walk goes on into our own code
         last = [thread["lastRequest"]["target"] for thread in dump["threads"]
                 if thread.get("lastRequest")]
         assert last == ["/last?x=1"], dump
@@ -134,7 +140,11 @@ def test_c_code_that_keeps_the_interpreters_lock_is_seen_through(site):
             dump = arbiter.json("dump", pid)
             thread, = threads_in(dump, "/c")
             assert "in hang_in_c" in thread["pythonStack"], dump
-            assert thread["state"] == "S", dump
+            assert thread["state"] == "S" and dump["text"] == "", dump
+            # From the C function through the interpreter to the engine that called it.
+            stack = thread["nativeStack"]
+            sleep, evaluate = stack.find("sleep+0x"), stack.find("_PyEval_EvalFrameDefault+0x")
+            assert -1 < sleep < evaluate < stack.find("corn::"), stack
 
 
 def test_a_stopped_worker_is_said_to_be_stopped_with_its_request(site):
@@ -154,10 +164,53 @@ def test_a_stopped_worker_is_said_to_be_stopped_with_its_request(site):
             assert f"kill -CONT {pid}" in dump["text"], dump
             thread, = threads_in(dump, "/wait")
             assert thread["state"] == "T" and thread["pythonStack"] == "", dump
+            assert "_PyEval_EvalFrameDefault+0x" in thread["nativeStack"], dump
+            # It was looked at, and is as stopped as before.
+            states = {t["state"] for t in arbiter.json("dump", pid)["threads"]}
+            assert states == {"T"}, states
         finally:
             os.kill(pid, signal.SIGCONT)
         thread, = threads_in(arbiter.json("dump", pid), "/wait")
         assert "in wait_for_release" in thread["pythonStack"]
+
+
+def test_a_thread_in_uninterruptible_sleep_is_said_to_be_with_its_wait_channel(site):
+    # A thread sleeps so until what it has vforked ends.
+    site.write("sleep.cc", """
+#include <unistd.h>
+extern "C" void sleep_in_the_kernel() {
+  if (vfork() == 0) {
+    while (access("release", F_OK) != 0) usleep(10000);
+    _exit(0);
+  }
+}
+""")
+    subprocess.run(["c++", "-shared", "-fPIC", "-o", "sleep.so", "sleep.cc"], cwd=site.app, check=True)
+    site.write("app.py", """
+import ctypes, os
+library = ctypes.CDLL(os.path.abspath("sleep.so"))
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/disk":
+        library.sleep_in_the_kernel()
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+""")
+    arbiter = site.start("app:application", "--timeout", "0")
+    assert get(arbiter.port, "/last").status == 200
+    pid = arbiter.workers()[0]
+    with requests(site, arbiter) as sent:
+        sent.send("/disk")
+        def asleep():
+            dump = arbiter.json("dump", pid)
+            return dump if "uninterruptible sleep (D)" in dump["text"] else None
+        dump = wait_until(asleep, "a thread in uninterruptible sleep")
+        thread, = threads_in(dump, "/disk")
+        assert thread["state"] == "D", dump
+        assert not thread["waitChannel"] or f"(D) in {thread['waitChannel']}" in dump["text"], dump
+        assert "in application" in thread["pythonStack"], dump
+        assert "does not stop" in thread["nativeStack"], dump
+        link, = [t for t in dump["threads"] if t["name"] == "corn-link"]
+        assert "poll" in link["nativeStack"], dump
 
 
 def test_a_worker_that_is_still_importing_shows_where(site):
@@ -177,6 +230,8 @@ from wsgi_test import application
         return dump if any("in wait_for_release" in t["pythonStack"] for t in dump["threads"]) else None
     dump = wait_until(importing, "the import's stack")
     assert "still loading its application" in dump["text"], dump
+    main, = [thread for thread in dump["threads"] if thread["threadId"] == pid]
+    assert "PyImport_ImportModule" in main["nativeStack"], dump
     site.write("release", "")
     arbiter.wait_ready()
     assert get(arbiter.port).status == 200 and arbiter.exits() == []

@@ -26,6 +26,7 @@ ROOM_OF_DIRECTORY = {
     "workerd/runtimes/asgi": "asgi",
     "workerd/runtimes/native": "native",
     "ctl": "ctl",
+    "stacks": "stacks",
 }
 
 MAY_INCLUDE = {
@@ -43,6 +44,7 @@ MAY_INCLUDE = {
     "python": {"base", "app", "http"},
     "wsgi": {"base", "app", "http", "python"},
     "ctl": {"base"},
+    "stacks": {"base"},
 }
 
 

@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -48,6 +50,15 @@ void block_foreign_signals() {
     sigdelset(&set, kept);
   }
   ::pthread_sigmask(SIG_SETMASK, &set, nullptr);
+}
+
+// Where the kernel allows only ancestors to trace a process (Yama, ptrace_scope 1): arbiterd's
+// children may too, one of which reads native stacks. Elsewhere this does nothing.
+void allow_tracing_by_peer(const base::Channel& channel) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(channel.descriptor(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
+  if (peer.pid > 0) ::prctl(PR_SET_PTRACER, static_cast<unsigned long>(peer.pid), 0, 0, 0);
 }
 
 std::optional<TimePoint> earliest(std::optional<TimePoint> a, std::optional<TimePoint> b) {
@@ -106,6 +117,7 @@ base::Result<base::WorkerConfig> Link::receive_configuration() {
 
 base::Status Link::start(Callbacks callbacks, Milliseconds graceful_timeout,
                          Milliseconds orphan_timeout, Estate estate) {
+  allow_tracing_by_peer(channel_);
   estate_ = std::move(estate);
   callbacks_ = std::move(callbacks);
   graceful_timeout_ = graceful_timeout;
@@ -317,6 +329,7 @@ void Link::note_adoption() {
   {
     const std::lock_guard lock(mutex_);
     orphaned_ = false;
+    allow_tracing_by_peer(channel_);
   }
   orphan_deadline_.reset();
   base::log_info("Adopted by a new arbiterd");

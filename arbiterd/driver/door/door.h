@@ -116,6 +116,7 @@ struct ThreadDump {
   char state = '?';          // as proc(5) has it: R, S, D, T ...
   std::string wait_channel;  // the kernel's function that it sleeps in, where the kernel tells
   std::string python_stack;  // innermost frame first
+  std::string native_stack;  // the same of C and C++ code, the interpreter's included
   std::optional<RequestStatus> request;
   std::optional<RequestStatus> last_request;  // when it is in none
 };
@@ -155,7 +156,7 @@ class Door {
   // StopWorker by pid; the loop thread finds the worker. kNotFound: no worker of this arbiter has
   // it.
   virtual bool stop_worker(pid_t pid, bool now, CommandCallbacks callbacks) = 0;
-  // What a worker is doing, within two seconds or so, in whatever state it is. kNotFound: no worker
+  // What a worker is doing, within five seconds, in whatever state it is. kNotFound: no worker
   // of this arbiter has that pid, or it ended meanwhile. kUnavailable: too many dumps at once.
   virtual bool dump_worker(pid_t pid, std::function<void(const WorkerDump&)> done) = 0;
   virtual bool get_config(std::function<void(const std::vector<EffectiveSetting>&)> done) = 0;

@@ -32,6 +32,11 @@ class DumpsTest : public testing::Test {
     worker.scoreboard = std::move(*scoreboard);
   }
 
+  // Answers the question for native stacks that is open.
+  void tell_native(const NativeStacks& stacks) {
+    ASSERT_TRUE(native_done);
+    std::exchange(native_done, nullptr)(stacks);
+  }
   void begin() {
     dumps.begin(worker, [this](const WorkerDump& dump) { answers.push_back(dump); });
   }
@@ -52,8 +57,13 @@ class DumpsTest : public testing::Test {
   bool booting = false;
   WorkerProcess worker;
   base::Channel peer;
+  std::function<void(NativeStacks)> native_done;
   Dumps dumps{*loop, timers, [this](core::WorkerId) { return &worker; },
-              [this](core::WorkerId) { return booting; }};
+              [this](core::WorkerId) { return booting; },
+              [this](pid_t pid, std::function<void(NativeStacks)> done) {
+                EXPECT_EQ(pid, ::getpid());
+                native_done = std::move(done);
+              }};
   std::vector<WorkerDump> answers;
 };
 
@@ -65,10 +75,14 @@ TEST_F(DumpsTest, TheWorkersStacksMeetTheKernelsStatesAndTheScoreboardsRequests)
   const std::uint64_t token = asked_token();
   dumps.on_result(worker, {token + 1, "", {}});
   EXPECT_TRUE(answers.empty()) << "an answer to another question";
+  EXPECT_FALSE(native_done) << "the tracer would disturb the worker's own answer";
   dumps.on_result(worker, {token, "", {{static_cast<std::uint32_t>(::getpid()), "stack"}}});
+  EXPECT_TRUE(answers.empty());
+  tell_native({{{static_cast<std::uint32_t>(::getpid()), "  native"}, {1U, "  unknown"}}, ""});
   ASSERT_EQ(answers.size(), 1U);
   EXPECT_EQ(answers[0].text, "");
   EXPECT_EQ(own_thread().python_stack, "stack");
+  EXPECT_EQ(own_thread().native_stack, "  native");
   EXPECT_EQ(own_thread().state, 'R');
   ASSERT_TRUE(own_thread().request);
   EXPECT_EQ(own_thread().request->target, "/x");
@@ -83,13 +97,15 @@ TEST_F(DumpsTest, AWorkerThatDoesNotAnswerIsDescribedWhenTheLimitHasPassed) {
   begin();
   const std::uint64_t token = asked_token();
   timers.run_due(loop->now() + kDumpLimit * 2);
+  dumps.on_result(worker, {token, "", {}});
+  EXPECT_TRUE(answers.empty()) << "an answer that came too late";
+  tell_native({{}, "no native stacks: reason"});
   ASSERT_EQ(answers.size(), 1U);
+  EXPECT_THAT(answers[0].text, HasSubstr("no native stacks: reason"));
   EXPECT_THAT(answers[0].text, HasSubstr("still loading its application"));
   EXPECT_THAT(answers[0].text, HasSubstr("does not answer within 2000 ms"));
   ASSERT_TRUE(own_thread().last_request);
   EXPECT_EQ(own_thread().last_request->target, "/x");
-  dumps.on_result(worker, {token, "", {}});
-  EXPECT_EQ(answers.size(), 1U) << "an answer that came too late";
 }
 
 TEST_F(DumpsTest, AskersShareOneQuestionAndTooManyAreRefused) {
@@ -99,19 +115,35 @@ TEST_F(DumpsTest, AskersShareOneQuestionAndTooManyAreRefused) {
   ASSERT_EQ(answers.size(), 1U);
   EXPECT_EQ(answers[0].code, core::ReplyCode::kUnavailable);
   dumps.on_result(worker, {asked_token(), "", {}});
+  tell_native({});
   EXPECT_EQ(answers.size(), 17U);
 }
 
-TEST_F(DumpsTest, AWorkersEndAndAMissingChannelAnswerAtOnce) {
+TEST_F(DumpsTest, AWorkersEndAnswersAtOnceAndAMissingChannelIsNotWaitedFor) {
   begin();
+  dumps.on_result(worker, {asked_token(), "", {}});
   dumps.on_exit(worker.id, worker.pid);
   ASSERT_EQ(answers.size(), 1U);
   EXPECT_EQ(answers[0].code, core::ReplyCode::kNotFound);
+  tell_native({});  // too late for anybody
+  EXPECT_EQ(answers.size(), 1U);
   worker.channel = base::Channel();
   begin();
+  tell_native({});
   ASSERT_EQ(answers.size(), 2U);
   EXPECT_THAT(answers[1].text, HasSubstr("not been heard of yet"));
   EXPECT_EQ(own_thread().state, 'R');
+}
+
+TEST(NativeStacksText, IsTakenApartByThreadAndTheRestIsWords) {
+  const NativeStacks stacks = parse_native_stacks(
+      "thread 7\n  poll+0x4f (libc.so.6)\n  main+0x1 (workerd)\nthread 8\n  (it does not stop)\n"
+      "thread x\n3 more threads were not looked at: no time left\n");
+  ASSERT_EQ(stacks.threads.size(), 2U);
+  EXPECT_EQ(stacks.threads.at(7), "  poll+0x4f (libc.so.6)\n  main+0x1 (workerd)");
+  EXPECT_EQ(stacks.threads.at(8), "  (it does not stop)");
+  EXPECT_EQ(stacks.text, "thread x\n3 more threads were not looked at: no time left");
+  EXPECT_EQ(parse_native_stacks("  no thread\n").text, "  no thread");
 }
 
 }  // namespace
