@@ -47,9 +47,11 @@ std::vector<std::string> unchangeable_differences(const Settings& running, const
 // Puts the values that a reload can't change from `running` into `loaded`.
 void keep_unchangeable(const Settings& running, Settings& loaded);
 
-// Texts for --help, --print-config, and the reference in docs/SETTINGS.md.
+// Texts for --help, --print-config, the reference in docs/SETTINGS.md, and the table of the Python
+// package, python/corn/settings_table.py.
 std::string help_text();
 std::string print_config(const Settings& settings);
 std::string settings_reference();
+std::string python_settings_table();
 
 }  // namespace corn::config

@@ -118,5 +118,12 @@ TEST(Schema, TheReferenceIsUpToDate) {
       << path << " differs from the table; write it anew with CORN_REWRITE=1";
 }
 
+TEST(Schema, TheTableOfThePythonPackageIsUpToDate) {
+  const std::string path = CORN_SOURCE_DIR "/python/corn/settings_table.py";
+  if (std::getenv("CORN_REWRITE") != nullptr) std::ofstream(path) << python_settings_table();
+  EXPECT_TRUE(read_file(path) == python_settings_table())
+      << path << " differs from the table; write it anew with CORN_REWRITE=1";
+}
+
 }  // namespace
 }  // namespace corn::config
