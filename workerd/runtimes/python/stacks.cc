@@ -2,6 +2,7 @@
 #include "workerd/runtimes/python/stacks.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -147,6 +148,8 @@ const std::shared_ptr<Knocker>& knocker() {
 // that hung come back while its stack is read without the lock, it soon has to give the lock to
 // this one, and stands still until that is done.
 void knock_for(const std::shared_ptr<Knocker>& shared) {
+  // Otherwise the dump that it is made for shows it under the name of the thread that asks.
+  ::pthread_setname_np(::pthread_self(), "corn-knocker");
   const PyGILState_STATE state = PyGILState_Ensure();
   {
     const std::lock_guard lock(shared->mutex);
