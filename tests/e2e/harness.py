@@ -272,7 +272,18 @@ class Arbiter:
         try:
             return wait_until(search, f"{pattern!r} in the log")
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.log()}") from None
+            raise AssertionError(f"{error}\n{self.log()}\n{self.what_hangs()}") from None
+
+    def what_hangs(self):
+        """What the operator would look at: status, and the stacks of workers that don't serve."""
+        status = self.cornctl("status")
+        seen = [status.stdout + status.stderr]
+        for pool in (self.try_status() or {"pools": []})["pools"]:
+            for worker in pool["workers"]:
+                if worker["state"] not in ("READY", "BUSY"):
+                    dump = self.cornctl("dump", str(worker["pid"]))
+                    seen.append(dump.stdout + dump.stderr)
+        return "\n".join(seen)
 
     @property
     def port(self):

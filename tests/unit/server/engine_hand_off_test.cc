@@ -111,9 +111,11 @@ TEST_P(EngineHandOffTest, HalfReadRequestIsAnsweredAndThenItsConnectionPassedOn)
   client.send("Host: test\r\n\r\n");
   EXPECT_EQ(client.read_response().status, 200);
   EXPECT_TRUE(eventually([&] { return old_worker.application().handled.load() == 2; }));
+  // Whoever has the connection when this comes; afterwards it can only be the new one.
   EXPECT_EQ(client.get("/hello").status, 200);
-  EXPECT_TRUE(eventually([&] { return new_worker.application().handled.load() == 1; }));
   EXPECT_TRUE(old_worker.wait_until_ended());
+  EXPECT_EQ(client.get("/hello").status, 200);
+  EXPECT_TRUE(eventually([&] { return new_worker.application().handled.load() >= 1; }));
 }
 
 TEST_P(EngineHandOffTest, FullQueueMeansServingOnAndTryingAgain) {
