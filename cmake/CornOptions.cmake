@@ -47,3 +47,6 @@ endif()
 
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
+# A Python found first on PATH may be somebody's own; applications run on Debian's.
+set(Python3_EXECUTABLE /usr/bin/python3)
+find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter Development.Embed Development.Module)

@@ -25,6 +25,7 @@ ROOM_OF_DIRECTORY = {
     "workerd/runtimes/wsgi": "wsgi",
     "workerd/runtimes/asgi": "asgi",
     "workerd/runtimes/native": "native",
+    "workerd/process": "process",
     "ctl": "ctl",
     "stacks": "stacks",
 }
@@ -43,6 +44,7 @@ MAY_INCLUDE = {
     "link": {"base"},
     "python": {"base", "app", "http"},
     "wsgi": {"base", "app", "http", "python"},
+    "process": {"base", "app", "http", "server", "link", "python", "wsgi"},
     "ctl": {"base"},
     "stacks": {"base"},
 }

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workerd/process/boot.h"
+
+#include <utility>
+
+#include "base/log.h"
+#include "workerd/link/signals.h"
+#include "workerd/runtimes/wsgi/wsgi_application.h"
+
+namespace corn::process {
+
+void tell(link::Link& link, base::Message message) {
+  if (auto sent = link.send(std::move(message)); !sent) {
+    base::log_error("arbiterd was not reached: {}", sent.error().message);
+  }
+}
+
+int boot_failed(link::Link& link, const base::WorkerConfig& config, const app::LoadError& error) {
+  const bool application = error.kind == base::BootFailure::kApplication;
+  if (config.role == base::WorkerRole::kServe) {
+    base::log_error("{}: {}",
+                    application ? "The application cannot be loaded" : "Worker cannot boot",
+                    error.text);
+  }
+  tell(link, base::BootFailed{error.kind, base::shorten_middle(error.text)});
+  return application ? kExitApplication : kExitWorker;
+}
+
+app::LoadError worker_error(std::string text) {
+  return {base::BootFailure::kWorker, std::move(text)};
+}
+
+Loaded load_application(const base::WorkerConfig& config) {
+  switch (config.worker_class) {
+    case base::WorkerClass::kSync:
+    case base::WorkerClass::kThreads: {
+      auto application = wsgi::load(config);
+      // What an application installs while it loads must not make the worker deaf.
+      if (const int taken = link::reclaim_signal_handlers(); taken > 0) {
+        base::log_warning(
+            "The application installed {} signal handler(s) while it was loaded that a worker "
+            "needs for itself; they are not used (atexit runs code at a worker's end)",
+            taken);
+      }
+      return application;
+    }
+    case base::WorkerClass::kGevent:
+    case base::WorkerClass::kAsgi:
+    case base::WorkerClass::kNative:
+      break;
+  }
+  return tl::unexpected(worker_error("this worker class is not available; use sync or gthread"));
+}
+
+}  // namespace corn::process
