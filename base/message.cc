@@ -19,7 +19,7 @@ template <class A>
 void fields(A&, ReopenLogs&) {}
 template <class A>
 void fields(A& a, Dump& v) {
-  a(v.token);
+  a(v.token), a(v.patience);
 }
 template <class A>
 void fields(A& a, Ping& v) {
@@ -71,6 +71,10 @@ void fields(A& a, Unsupported& v) {
 template <class A>
 void fields(A& a, Offer& v) {
   a(v.worker_id), a(v.ready), a(v.retiring), a(v.listeners), a(v.hand_off);
+}
+template <class A>
+void fields(A& a, EndOverdue& v) {
+  a(v.limit), a(v.grace);
 }
 
 template <class A>

@@ -40,6 +40,7 @@ struct ReopenLogs {};
 // The stacks of every thread that Python knows, answered by DumpResult with the same token.
 struct Dump {
   std::uint64_t token = 0;
+  Milliseconds patience{0};  // the answer is wanted by then, complete or not; 0: in the usual time
 };
 struct Ping {
   std::uint64_t token = 0;
@@ -150,9 +151,19 @@ struct Offer {
 };
 inline constexpr std::size_t kMaxOfferedListeners = 250;  // SCM_MAX_FD is 253 (unix(7))
 
+// ---- arbiterd to child ----
+
+// Requests that have been inside the application for `limit` have had their time: they are given
+// up, with their stacks in the log. For everything else this is Drain, and the worker exits as soon
+// as nothing else is left.
+struct EndOverdue {
+  Milliseconds limit{0};
+  Milliseconds grace{0};
+};
+
 using Message = std::variant<Configure, Drain, ReopenLogs, Dump, Ping, Hello, Ready, BootFailed,
                              Retiring, DumpResult, Pong, ConfigValues, ConfigFailed, Unsupported,
-                             Offer, Fork, RunHook, Leave, Forked, ForkFailed, HookDone>;
+                             Offer, Fork, RunHook, Leave, Forked, ForkFailed, HookDone, EndOverdue>;
 
 // Bytes of one datagram, at most kMaxMessageBytes; fails when the message doesn't fit.
 Result<std::string> encode(const Message& message);

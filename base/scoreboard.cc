@@ -172,6 +172,7 @@ ScoreboardView ScoreboardMap::read(bool with_slots) const {
   view.accepted = load(board_->accepted);
   view.refused = load(board_->refused);
   view.waiting = load(board_->waiting);
+  view.sending = load(board_->sending);
   for (std::uint32_t i = 0; i < slot_count_; ++i) {
     const Slot& slot = board_->slots()[i];
     view.requests += load(slot.requests);

@@ -75,6 +75,7 @@ struct alignas(64) Scoreboard {
   Counter waiting{0};      // whole requests waiting for the application now
   Counter bytes_received{0};
   Counter bytes_sent{0};
+  Counter sending{0};  // answers that the application has given whole and clients still take, now
 
   [[nodiscard]] Slot* slots() { return reinterpret_cast<Slot*>(this + 1); }
   [[nodiscard]] const Slot* slots() const { return reinterpret_cast<const Slot*>(this + 1); }
@@ -95,6 +96,7 @@ struct ScoreboardView {
   std::uint64_t accepted = 0;
   std::uint64_t refused = 0;
   std::uint64_t waiting = 0;
+  std::uint64_t sending = 0;
   std::uint64_t requests = 0;
   std::uint64_t errors = 0;
   std::uint64_t in_flight = 0;

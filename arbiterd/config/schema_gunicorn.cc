@@ -113,9 +113,6 @@ constexpr std::array kRefusedOwn = {
         "ADDRESS"},
     Row{"dbus", "--dbus", Kind::kChoice, "off",
         "D-Bus is not implemented in this version of Corn; only off is allowed", "BUS"},
-    Row{"request_timeout_soft", "--request-timeout-soft", Kind::kFraction, "0.8",
-        "an early warning of slow requests is not implemented in this version of Corn; "
-        "request_timeout is"},
 };
 
 constexpr std::array kNoEffect = {

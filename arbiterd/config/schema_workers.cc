@@ -93,12 +93,30 @@ std::vector<Setting> limits_in_time() {
        .gunicorn = false,
        .default_text = "0",
        .maximum = kLongest,
-       .help = "A worker whose application takes longer for one request is dumped, killed and "
-               "replaced, in every worker class (0: no limit).",
+       .help = "Longest time that one request may spend in the application, in every worker class "
+               "(0: no limit). Its client is then answered 504 and its worker replaced.",
+       .more = "The log has the stacks and the request. A worker whose other threads still serve "
+               "finishes what they have, within graceful_timeout, before it goes.",
        .to_pool =
            [](const Value& v, PoolSettings& p) {
              p.worker.request_timeout = v.duration();
              p.spec.request_timeout = v.duration();
+           }},
+      // After request_timeout, of which it is a share.
+      {.name = "request_timeout_soft",
+       .flags = "--request-timeout-soft",
+       .placeholder = "SHARE",
+       .kind = Kind::kFraction,
+       .group = Group::kTimeLimits,
+       .gunicorn = false,
+       .default_text = "0.8",
+       .help = "Share of request_timeout after which a slow request is told of, once, with its "
+               "stack, in log and events (0 or 1: never).",
+       .to_pool =
+           [](const Value& v, PoolSettings& p) {
+             const bool wanted = v.number() > 0 && v.number() < 1000;
+             p.spec.request_warning =
+                 wanted ? p.spec.request_timeout * v.number() / 1000 : core::Duration(0);
            }},
       {.name = "boot_timeout",
        .flags = "--boot-timeout",

@@ -87,6 +87,8 @@ api::Event::Kind to_message(core::RecordKind kind) {
       return api::Event::UPGRADE_SUCCEEDED;
     case core::RecordKind::kAdopted:
       return api::Event::ADOPTED;
+    case core::RecordKind::kRequestSlow:
+      return api::Event::REQUEST_SLOW;
   }
   return api::Event::KIND_UNSPECIFIED;
 }

@@ -28,6 +28,15 @@ struct DrainWorker {
   Cause cause = Cause::kExited;
 };
 
+// Send EndOverdue over the worker's channel: requests that have been inside the application for
+// `limit` are given up, and the worker ends once everything else is finished.
+struct EndOverdueRequests {
+  WorkerId worker;
+  Duration limit{0};
+  Duration grace{0};
+  Cause cause = Cause::kRequestTimeout;
+};
+
 enum class KillSignal : std::uint8_t {
   kTerm,   // SIGTERM: a worker that boots exits at once, one that serves drains
   kQuit,   // SIGQUIT: quick exit
@@ -71,6 +80,13 @@ struct ClosePool {
 
 struct Publish {
   Record record;
+};
+// Publish a record about a request, its text followed by the stack of the thread that it is in as
+// far as that can be had within `patience`.
+struct PublishWithStack {
+  Record record;
+  std::uint32_t thread = 0;
+  Duration patience{0};
 };
 
 enum class ReplyCode : std::uint8_t {
@@ -120,10 +136,10 @@ struct ExitArbiter {
   std::string text;  // why, when not 0
 };
 
-using Action =
-    std::variant<SpawnWorker, DrainWorker, KillWorker, InspectWorker, LoadSettings, BeginGeneration,
-                 CommitGeneration, AbandonGeneration, ClosePool, Publish, Reply, Progress, Accepted,
-                 ReopenLogs, CheckUpgrade, ExecUpgrade, SetPhase, ExitArbiter>;
+using Action = std::variant<SpawnWorker, DrainWorker, EndOverdueRequests, KillWorker, InspectWorker,
+                            LoadSettings, BeginGeneration, CommitGeneration, AbandonGeneration,
+                            ClosePool, Publish, PublishWithStack, Reply, Progress, Accepted,
+                            ReopenLogs, CheckUpgrade, ExecUpgrade, SetPhase, ExitArbiter>;
 using Actions = std::vector<Action>;
 
 }  // namespace corn::core

@@ -45,13 +45,20 @@ struct WorkerRetiring {
   WorkerId worker;
   Cause cause = Cause::kMaxRequests;
 };
+// A request inside the application.
+struct RequestSeen {
+  std::uint32_t thread = 0;  // id of the application thread it is in
+  TimePoint start;
+  std::string what;  // "METHOD target", for the record
+};
 // Answer to InspectWorker.
 struct Inspected {
   WorkerId worker;
-  TimePoint beat;                                 // last sign of life
-  std::optional<TimePoint> oldest_request_start;  // of the requests inside the application
-  std::string request;                            // that request's "METHOD target", for the record
-  std::uint64_t rss = 0;                          // bytes; 0: not measured
+  TimePoint beat;  // last sign of life
+  std::vector<RequestSeen> requests;
+  std::uint32_t free_threads = 0;  // application threads that no request is in
+  std::uint64_t sending = 0;  // answers that clients still take, the application done with them
+  std::uint64_t rss = 0;      // bytes; 0: not measured
 };
 struct WorkerExited {
   WorkerId worker;

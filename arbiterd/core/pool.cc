@@ -27,16 +27,33 @@ void Pool::start(const PoolSpec& spec, Turn& turn) {
   turn.order(CommitGeneration{name_, committed_});
 }
 
-void Pool::publish(RecordKind kind, Worker* worker, std::string text, Turn& turn,
-                   std::optional<Cause> cause, std::optional<ExitStatus> exit) const {
-  Record record{kind, name_, std::nullopt, 0, wanted(), cause, exit, std::move(text)};
+Record Pool::record_of(RecordKind kind, Worker* worker, std::string text) const {
+  Record record;
+  record.kind = kind;
+  record.pool = name_;
+  record.generation = wanted();
+  record.text = std::move(text);
   if (worker != nullptr) {
     worker->last_event = record.text;
     record.worker = worker->id;
     record.pid = worker->pid;
     record.generation = worker->generation;
   }
+  return record;
+}
+
+void Pool::publish(RecordKind kind, Worker* worker, std::string text, Turn& turn,
+                   std::optional<Cause> cause, std::optional<ExitStatus> exit) const {
+  Record record = record_of(kind, worker, std::move(text));
+  record.cause = cause;
+  record.exit = exit;
   turn.publish(std::move(record));
+}
+
+// The stack must have been had before the limit: what follows then must find a worker that listens.
+void Pool::tell_of(Worker& worker, SlowRequest request, Turn& turn) const {
+  turn.order(PublishWithStack{record_of(RecordKind::kRequestSlow, &worker, std::move(request.text)),
+                              request.thread, request.left / 2});
 }
 
 Generation Pool::wanted() const { return rollout_ ? rollout_->generation : committed_; }
@@ -119,17 +136,24 @@ void Pool::retiring(Worker& worker, Cause cause, Turn& turn) {
 
 void Pool::inspected(Worker& worker, const Inspected& seen, Turn& turn) {
   if (worker.state != WorkerState::kReady && worker.state != WorkerState::kDraining) return;
-  if (const auto verdict = judge(worker, seen, turn.now())) {
+  std::vector<SlowRequest> slow;
+  const auto verdict = judge(worker, seen, turn.now(), slow);
+  if (verdict) {
     publish(RecordKind::kWorkerStuck, &worker, verdict->reason, turn, verdict->cause);
     // Its place is filled at once, not when it has ended: a hung worker serves nobody, and its
     // stack dump takes a while.
     if (worker.state == WorkerState::kReady) vacate(worker, verdict->cause);
-    put_down(worker, KillSignal::kAbort, verdict->cause, verdict->reason, turn);
-    return;
+    if (verdict->has_other_work && worker.spec->graceful_timeout > Duration::zero()) {
+      end_overdue(worker, *verdict, turn);
+    } else {
+      put_down(worker, KillSignal::kAbort, verdict->cause, verdict->reason, turn);
+      return;
+    }
   }
+  for (SlowRequest& request : slow) tell_of(worker, std::move(request), turn);
   if (worker.state != WorkerState::kReady || worker.wish) return;
-  if (const auto verdict = judge_memory(worker, seen)) {
-    wish_to_retire(worker, verdict->cause, verdict->reason, turn);
+  if (const auto over = judge_memory(worker, seen)) {
+    wish_to_retire(worker, over->cause, over->reason, turn);
   }
 }
 

@@ -13,6 +13,7 @@
 #include "arbiterd/core/event.h"
 #include "arbiterd/core/turn.h"
 #include "arbiterd/core/waiters.h"
+#include "arbiterd/core/watch.h"
 #include "arbiterd/core/worker.h"
 
 namespace corn::core {
@@ -167,6 +168,8 @@ class Pool {
   void publish(RecordKind kind, Worker* worker, std::string text, Turn& turn,
                std::optional<Cause> cause = std::nullopt,
                std::optional<ExitStatus> exit = std::nullopt) const;
+  [[nodiscard]] Record record_of(RecordKind kind, Worker* worker, std::string text) const;
+  void tell_of(Worker& worker, SlowRequest request, Turn& turn) const;
   [[nodiscard]] Generation wanted() const;
   [[nodiscard]] std::uint32_t count_ready() const;
   // Of this generation, or of all others.
@@ -179,6 +182,8 @@ class Pool {
              Turn& turn);
   void put_down(Worker& worker, KillSignal signal, Cause cause, const std::string& reason,
                 Turn& turn);
+  // Requests over their limit are given up; the worker goes when its others are finished.
+  void end_overdue(Worker& worker, const Verdict& verdict, Turn& turn);
   void call_off(Worker& worker, Cause cause, const std::string& reason, Turn& turn);
   // It was ready before it was told, so it drains, with all the time that takes.
   void ready_though_called_off(Worker& worker, Turn& turn);

@@ -70,6 +70,23 @@ void Pool::put_down(Worker& worker, KillSignal signal, Cause cause, const std::s
   turn.order(KillWorker{worker.id, signal, *worker.end_cause, reason});
 }
 
+// Some of its threads hang, others don't: what those have to do is done first. Should it not end by
+// itself after that, the deadline of a drain stands behind it.
+void Pool::end_overdue(Worker& worker, const Verdict& verdict, Turn& turn) {
+  const Duration grace = worker.spec->graceful_timeout;
+  const TimePoint earlier = worker.kill_at.value_or(TimePoint::max());
+  worker.kill_at = std::min(earlier, turn.now() + grace + kDrainMargin);
+  worker.end_cause = verdict.cause;
+  worker.end_reason = verdict.reason;
+  worker.lifetime_deadline.reset();
+  if (const auto next = next_state(worker.state, WorkerFact::kToldToDrain)) {
+    worker.state = *next;
+    publish(RecordKind::kWorkerDraining, &worker, "its other requests are finished first", turn,
+            verdict.cause);
+  }
+  turn.order(EndOverdueRequests{worker.id, worker.spec->request_timeout, grace, verdict.cause});
+}
+
 // It boots as far as is known, but may have become ready just now and have requests already. So it
 // is told to drain, which a worker that boots does by exiting.
 void Pool::call_off(Worker& worker, Cause cause, const std::string& reason, Turn& turn) {

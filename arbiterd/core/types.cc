@@ -87,6 +87,8 @@ const char* name_of(RecordKind kind) {
       return "worker-draining";
     case RecordKind::kWorkerStuck:
       return "worker-stuck";
+    case RecordKind::kRequestSlow:
+      return "request-slow";
     case RecordKind::kWorkerExited:
       return "worker-exited";
     case RecordKind::kReloadStarted:

@@ -90,6 +90,7 @@ struct PoolSpec {
   Duration boot_timeout = std::chrono::seconds(120);
   Duration graceful_timeout = std::chrono::seconds(30);
   Duration request_timeout{0};
+  Duration request_warning{0};  // a request's time until it is told of; below request_timeout
   // Each worker's own is shortened by up to a tenth, so that not all go at once.
   Duration max_lifetime{0};
   std::uint64_t max_memory = 0;  // bytes of RSS
@@ -139,6 +140,7 @@ enum class RecordKind : std::uint8_t {
   kUpgradeFailed,     // the old one goes on
   kUpgradeSucceeded,  // the new one has taken over
   kAdopted,           // workers of an arbiter that is gone were taken over
+  kRequestSlow,       // a request nears its limit; with the stack of its thread
 };
 const char* name_of(RecordKind kind);
 

@@ -9,6 +9,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "arbiterd/core/event.h"
 #include "arbiterd/core/worker.h"
@@ -18,7 +19,15 @@ namespace corn::core {
 // Why a worker must be put down, or replaced.
 struct Verdict {
   Cause cause = Cause::kTimeout;
-  std::string reason;  // "silent for 30 s while in GET /report"
+  std::string reason;           // "silent for 30 s while in GET /report"
+  bool has_other_work = false;  // kRequestTimeout: there is more in it than requests over the limit
+};
+
+// A request that takes long, and what is to be told of it.
+struct SlowRequest {
+  std::uint32_t thread = 0;
+  std::string text;
+  Duration left{0};  // until its limit
 };
 
 // The worker became ready: its watch begins.
@@ -33,8 +42,10 @@ void inspection_ordered(Worker& worker, TimePoint now);
 
 // Takes what the inspection saw (a time in the future, or a request older than the worker, is
 // scribble and is cut to what can be true) and sets the next one. A verdict: the worker is silent,
-// or a request is over its limit.
-std::optional<Verdict> judge(Worker& worker, const Inspected& seen, TimePoint now);
+// or a request has come over its limit since the last one. Requests that have become slow since
+// then are appended to `slow`.
+std::optional<Verdict> judge(Worker& worker, const Inspected& seen, TimePoint now,
+                             std::vector<SlowRequest>& slow);
 
 // A verdict: the worker's memory passed max_memory.
 std::optional<Verdict> judge_memory(const Worker& worker, const Inspected& seen);

@@ -4,10 +4,19 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "arbiterd/core/types.h"
 
 namespace corn::core {
+
+// A request as the last inspection saw it.
+struct WatchedRequest {
+  std::uint32_t thread = 0;
+  TimePoint start;
+  bool told_of = false;  // that it is slow
+  bool overdue = false;  // over its limit, and dealt with
+};
 
 // One worker process as its pool knows it, from the order to spawn it until its end was seen. Its
 // states and what leads from one to the next: worker_fsm.h.
@@ -42,7 +51,7 @@ struct Worker {
   // What the last inspection told (or becoming ready, which is a sign of life).
   TimePoint beat;
   TimePoint inspected_at;
-  std::optional<TimePoint> request_start;
+  std::vector<WatchedRequest> requests;
 
   // Deadlines; none: not waited for.
   std::optional<TimePoint> boot_deadline;

@@ -12,6 +12,7 @@
 #include "arbiterd/driver/convert.h"
 #include "arbiterd/driver/record_log.h"
 #include "arbiterd/driver/settings_loader.h"
+#include "arbiterd/driver/stack_text.h"
 #include "base/log.h"
 
 namespace corn::driver {
@@ -127,6 +128,16 @@ void Arbiter::execute(const core::DrainWorker& action) {
   if (!sent) std::ignore = children_->send_signal(found->second.pid, SIGTERM);
 }
 
+void Arbiter::execute(const core::EndOverdueRequests& action) {
+  const auto found = workers_.find(action.worker);
+  if (found == workers_.end()) return;
+  const bool sent =
+      found->second.channel && found->second.channel.send(base::EndOverdue{
+                                   to_milliseconds(action.limit), to_milliseconds(action.grace)});
+  // It can't be told what of its work to save: then it dumps its stacks and dies.
+  if (!sent) std::ignore = children_->send_signal(found->second.pid, SIGABRT);
+}
+
 void Arbiter::execute(const core::KillWorker& action) {
   const auto found = workers_.find(action.worker);
   if (found == workers_.end()) return;
@@ -148,10 +159,13 @@ void Arbiter::execute(const core::InspectWorker& action) {
   core::Inspected inspected;
   inspected.worker = action.worker;
   inspected.beat = std::min(view.beat, loop_->now());  // a worker may write what it likes
-  inspected.oldest_request_start = view.oldest_request_start;
+  inspected.sending = view.sending;
   for (const base::SlotView& slot : view.slots) {
-    if (slot.request_start && slot.request_start == view.oldest_request_start) {
-      inspected.request = slot.method + ' ' + slot.target;
+    if (slot.request_start) {
+      inspected.requests.push_back(
+          {slot.thread_id, *slot.request_start, slot.method + ' ' + slot.target});
+    } else {
+      ++inspected.free_threads;
     }
   }
   if (worker.measure_memory) inspected.rss = os::read_rss(worker.pid).value_or(0);
@@ -220,10 +234,25 @@ void Arbiter::execute(const core::AbandonGeneration& action) {
 
 void Arbiter::execute(const core::ClosePool& action) { pools_.erase(action.pool); }
 
-void Arbiter::execute(const core::Publish& action) {
-  const HistoryEvent& event = history_.append(action.record, std::chrono::system_clock::now());
+void Arbiter::execute(const core::Publish& action) { publish(action.record); }
+
+void Arbiter::publish(const core::Record& record) {
+  const HistoryEvent& event = history_.append(record, std::chrono::system_clock::now());
   log_record(event.record);
   note_change(event.record);
+}
+
+void Arbiter::execute(const core::PublishWithStack& action) {
+  const auto found = workers_.find(*action.record.worker);
+  if (found == workers_.end()) return publish(action.record);
+  dumps_->begin(
+      found->second,
+      [this, action](const WorkerDump& dump) {
+        core::Record record = action.record;
+        record.text += stack_text(dump, action.thread);
+        publish(record);
+      },
+      std::max(to_milliseconds(action.patience), base::Milliseconds(1)));
 }
 
 void Arbiter::execute(const core::Reply& action) {

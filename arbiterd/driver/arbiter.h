@@ -89,6 +89,7 @@ class Arbiter {
   // ---- deeds out, one for each kind of action (actions.cc) ----
   void execute(const core::SpawnWorker& action);
   void execute(const core::DrainWorker& action);
+  void execute(const core::EndOverdueRequests& action);
   void execute(const core::KillWorker& action);
   void execute(const core::InspectWorker& action);
   void execute(const core::LoadSettings& action);
@@ -97,6 +98,8 @@ class Arbiter {
   void execute(const core::AbandonGeneration& action);
   void execute(const core::ClosePool& action);
   void execute(const core::Publish& action);
+  void execute(const core::PublishWithStack& action);
+  void publish(const core::Record& record);
   void execute(const core::Reply& action);
   void execute(const core::Progress& action);
   void execute(const core::Accepted& action);

@@ -61,7 +61,7 @@ Dumps::Dumps(os::EventLoop& loop, Timers& timers, FindWorker find, IsBooting is_
       is_booting_(std::move(is_booting)),
       read_native_(std::move(read_native)) {}
 
-void Dumps::begin(const WorkerProcess& worker, Done done) {
+void Dumps::begin(const WorkerProcess& worker, Done done, base::Milliseconds patience) {
   std::size_t count = 0;
   for (const auto& [id, waiting] : waiting_) count += waiting.callbacks.size();
   if (count >= kMostWaiting) {
@@ -81,12 +81,16 @@ void Dumps::begin(const WorkerProcess& worker, Done done) {
   // Who is stopped can't answer, and must not find a heap of questions when it goes on.
   WorkerDump now = view(worker, nullptr);
   if (is_stopped(now.threads) || !worker.channel) return add_native(worker.id, std::move(now));
-  if (auto sent = worker.channel.send(base::Dump{waiting.token}); !sent) {
+  const bool hurry = patience > base::Milliseconds(0) && patience < kDumpLimit;
+  const base::Milliseconds limit = hurry ? patience : kDumpLimit;
+  // Its answer takes a moment to get here.
+  const base::Dump question{waiting.token, hurry ? patience * 3 / 4 : base::Milliseconds(0)};
+  if (auto sent = worker.channel.send(question); !sent) {
     append_sentence(now.text, "it can't be asked: " + sent.error().message);
     return add_native(worker.id, std::move(now));
   }
-  waiting.timer = timers_.at(loop_.now() + kDumpLimit, [this, id = worker.id] {
-    if (const WorkerProcess* late = find_(id)) add_native(id, view(*late, nullptr));
+  waiting.timer = timers_.at(loop_.now() + limit, [this, limit, id = worker.id] {
+    if (const WorkerProcess* late = find_(id)) add_native(id, view(*late, nullptr, limit));
   });
 }
 
@@ -117,10 +121,15 @@ void Dumps::add_native(core::WorkerId id, WorkerDump dump) {
 }
 
 void Dumps::on_exit(core::WorkerId worker, pid_t pid) {
-  finish(worker, {.code = core::ReplyCode::kNotFound,
-                  .text = fmt::format("worker {} has just ended; see 'cornctl events'", pid),
-                  .pid = pid,
-                  .threads = {}});
+  WorkerDump dump;
+  // What it has answered before, if it has.
+  if (const auto found = waiting_.find(worker); found != waiting_.end()) {
+    dump = std::move(found->second.dump);
+  }
+  dump.code = core::ReplyCode::kNotFound;
+  dump.text = fmt::format("worker {} has just ended; see 'cornctl events'", pid);
+  dump.pid = pid;
+  finish(worker, dump);
 }
 
 void Dumps::finish(core::WorkerId id, const WorkerDump& dump) {
@@ -130,7 +139,8 @@ void Dumps::finish(core::WorkerId id, const WorkerDump& dump) {
   for (const Done& callback : done.mapped().callbacks) callback(dump);
 }
 
-WorkerDump Dumps::view(const WorkerProcess& worker, const base::DumpResult* result) const {
+WorkerDump Dumps::view(const WorkerProcess& worker, const base::DumpResult* result,
+                       base::Milliseconds limit) const {
   WorkerDump dump;
   dump.pid = worker.pid;
   std::map<std::uint32_t, ThreadDump> threads;
@@ -171,9 +181,9 @@ WorkerDump Dumps::view(const WorkerProcess& worker, const base::DumpResult* resu
     append_sentence(dump.text, "a worker of an earlier arbiter that has not been heard of yet" +
                                    (words.empty() ? std::string() : ": " + words));
   } else {
-    append_sentence(dump.text, "does not answer" +
-                                   (words.empty() ? fmt::format(" within {} ms", kDumpLimit.count())
-                                                  : ": " + words));
+    append_sentence(dump.text,
+                    "does not answer" + (words.empty() ? fmt::format(" within {} ms", limit.count())
+                                                       : ": " + words));
   }
   if (!kernel) {
     append_sentence(dump.text, kernel.error().message);

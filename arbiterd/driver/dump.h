@@ -42,8 +42,9 @@ class Dumps {
 
   // `done` is called once: when the native stacks are there, which are read when the worker has
   // answered, is not to be waited for or hasn't answered in time; or when it has ended. Who asks
-  // for a worker that is being asked already gets the same answer.
-  void begin(const WorkerProcess& worker, Done done);
+  // for a worker that is being asked already gets the same answer. `patience`: how long the
+  // worker's answer is waited for, if shorter than kDumpLimit; zero: that.
+  void begin(const WorkerProcess& worker, Done done, base::Milliseconds patience = {});
   void on_result(const WorkerProcess& worker, const base::DumpResult& result);
   // The worker has ended.
   void on_exit(core::WorkerId worker, pid_t pid);
@@ -58,7 +59,8 @@ class Dumps {
 
   void add_native(core::WorkerId id, WorkerDump dump);
   void finish(core::WorkerId id, const WorkerDump& dump);
-  [[nodiscard]] WorkerDump view(const WorkerProcess& worker, const base::DumpResult* result) const;
+  [[nodiscard]] WorkerDump view(const WorkerProcess& worker, const base::DumpResult* result,
+                                base::Milliseconds limit = kDumpLimit) const;
 
   os::EventLoop& loop_;
   Timers& timers_;

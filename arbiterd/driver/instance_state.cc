@@ -69,7 +69,7 @@ HistoryEvent to_event(const json& value) {
   event.sequence = value.at("sequence").get<std::uint64_t>();
   event.time = to_wall(value.at("time"));
   core::Record& record = event.record;
-  record.kind = to_enum(value.at("kind"), core::RecordKind::kAdopted);
+  record.kind = to_enum(value.at("kind"), core::RecordKind::kRequestSlow);
   record.pool = value.at("pool").get<std::string>();
   if (!value.at("worker").is_null()) {
     record.worker = core::WorkerId{value.at("worker").get<std::uint64_t>()};

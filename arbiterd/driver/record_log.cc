@@ -65,6 +65,9 @@ void log_record(const core::Record& record) {
     case RecordKind::kRefused:
       base::log_warning("{}{}", record.text, pool);
       return;
+    case RecordKind::kRequestSlow:
+      base::log_warning("SLOW REQUEST (pid:{}){}: {}", record.pid, pool, record.text);
+      return;
     case RecordKind::kReloadStarted:
     case RecordKind::kReloadSucceeded:
     case RecordKind::kScaled:

@@ -49,6 +49,7 @@ PoolSpec CoreWorld::make_spec(const std::string& name) {
   spec.boot_timeout = seconds(2 + pick(10));
   spec.graceful_timeout = seconds(pick(10));
   if (chance(30)) spec.request_timeout = seconds(1 + pick(5));
+  if (chance(70)) spec.request_warning = spec.request_timeout * 4 / 5;
   if (chance(20)) spec.max_lifetime = seconds(10 + pick(60));
   if (chance(20)) spec.max_memory = 100U << 20U;
   if (chance(40)) {
@@ -186,7 +187,7 @@ void CoreWorld::misfortune() {
       core::Inspected scribble;
       scribble.worker = *id;
       scribble.beat = now_ + seconds(5);
-      scribble.oldest_request_start = now_ + seconds(7);
+      scribble.requests.push_back({7, now_ + seconds(7), ""});
       scribble.rss = chance(20) ? 200U << 20U : 0;
       process.beat = now_;
       feed(scribble);

@@ -51,8 +51,10 @@ class CoreWorld {
     core::TimePoint beat;
     std::optional<core::TimePoint> killed_by;  // SIGKILL must have been ordered by then
     bool kill_ordered = false;
-    bool called_off = false;  // told to go before it was ready
-    int records = 0;          // of its end
+    std::optional<core::TimePoint> slow;  // start of a request that takes its time
+    std::set<core::TimePoint> slow_told;  // of which it was told
+    bool called_off = false;              // told to go before it was ready
+    int records = 0;                      // of its end
   };
   struct Scheduled {
     core::TimePoint at;
@@ -78,6 +80,7 @@ class CoreWorld {
 
   void execute(const core::SpawnWorker& action);
   void execute(const core::DrainWorker& action);
+  void execute(const core::EndOverdueRequests& action);
   void execute(const core::KillWorker& action);
   void execute(const core::InspectWorker& action);
   void execute(const core::LoadSettings& action);
@@ -86,6 +89,7 @@ class CoreWorld {
   void execute(const core::AbandonGeneration& action);
   void execute(const core::ClosePool& action);
   void execute(const core::Publish& action);
+  void execute(const core::PublishWithStack& action);
   void execute(const core::Reply& action);
   void execute(const core::Progress& action);
   void execute(const core::Accepted& action);

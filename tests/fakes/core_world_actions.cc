@@ -65,6 +65,16 @@ void CoreWorld::execute(const core::DrainWorker& action) {
   if (good_times_ || chance(80)) schedule_exit(action.worker, between(1, 3000), 0, 0);
 }
 
+void CoreWorld::execute(const core::EndOverdueRequests& action) {
+  Process& process = processes_.at(action.worker);
+  check(process.alive && process.ready, "only a worker that serves has requests");
+  check(action.limit == process.spec.request_timeout, "a request's limit is its worker's");
+  process.told = process.drains = true;
+  process.killed_by =
+      std::min(process.killed_by.value_or(TimePoint::max()), now_ + action.grace + seconds(1));
+  if (good_times_ || chance(80)) schedule_exit(action.worker, between(1, 3000), 0, 0);
+}
+
 void CoreWorld::execute(const core::KillWorker& action) {
   Process& process = processes_.at(action.worker);
   check(process.records == 0, "nobody who has ended is told to die");
@@ -100,9 +110,13 @@ void CoreWorld::execute(const core::InspectWorker& action) {
   seen.worker = action.worker;
   if (!process.hangs) process.beat = now_;
   seen.beat = process.beat;
-  if (!good_times_ && process.spec.request_timeout > Duration::zero() && chance(10)) {
-    seen.oldest_request_start = now_ - process.spec.request_timeout;
-    seen.request = "GET /slow";
+  if (!good_times_ && process.spec.request_timeout > Duration::zero()) {
+    if (process.slow && chance(20)) process.slow.reset();
+    if (!process.slow && chance(20)) process.slow = now_ - milliseconds(pick(500));
+    if (process.slow) {
+      seen.requests.push_back({1, *process.slow, "GET /slow"});
+      seen.free_threads = static_cast<std::uint32_t>(pick(3));
+    }
   }
   if (!good_times_ && process.spec.max_memory > 0 && chance(10)) seen.rss = 200U << 20U;
   feed(seen);
@@ -154,6 +168,16 @@ void CoreWorld::execute(const core::Publish& action) {
   Process& process = processes_.at(*record.worker);
   ++process.records;
   check(process.records == 1 && !process.alive, "an end is recorded once, when it was seen");
+}
+
+void CoreWorld::execute(const core::PublishWithStack& action) {
+  const core::Record& record = action.record;
+  check(record.worker && processes_.at(*record.worker).alive, "a slow request is in a live worker");
+  if (!record.worker) return;
+  Process& process = processes_.at(*record.worker);
+  check(process.slow_told.insert(process.slow.value_or(TimePoint{})).second,
+        "a slow request is told of once");
+  check(action.patience < process.spec.request_timeout, "the stack is there before the limit");
 }
 
 void CoreWorld::execute(const core::Reply& action) {

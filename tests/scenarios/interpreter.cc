@@ -141,6 +141,8 @@ void set(PoolSpec& spec, const std::string& word) {
     spec.graceful_timeout = to_duration(value);
   } else if (key == "request_timeout") {
     spec.request_timeout = to_duration(value);
+  } else if (key == "request_warning") {
+    spec.request_warning = to_duration(value);
   } else if (key == "max_lifetime") {
     spec.max_lifetime = to_duration(value);
   } else if (key == "max_memory") {
@@ -260,12 +262,19 @@ class Interpreter {
       if (key == "beat") {
         seen.beat = now_ - to_duration(value);
       } else if (key == "request") {
-        seen.oldest_request_start = now_ - to_duration(value);
+        seen.requests.push_back(
+            {static_cast<std::uint32_t>(seen.requests.size() + 1), now_ - to_duration(value), ""});
+      } else if (key == "thread") {
+        seen.requests.at(seen.requests.size() - 1).thread =
+            static_cast<std::uint32_t>(to_number(value));
+      } else if (key == "free") {
+        seen.free_threads = static_cast<std::uint32_t>(to_number(value));
+      } else if (key == "sending") {
+        seen.sending = static_cast<std::uint64_t>(to_number(value));
       } else if (key == "rss") {
         seen.rss = static_cast<std::uint64_t>(to_number(value)) << 20U;
       } else if (key == "in") {
-        seen.request = value + " " + rest_of(words);
-        words.clear();
+        seen.requests.at(seen.requests.size() - 1).what = value + " " + take_first(words);
       } else {
         throw std::invalid_argument("not a part of an inspection: " + key);
       }

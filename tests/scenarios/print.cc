@@ -60,6 +60,10 @@ std::string line(const DrainWorker& a) {
   return fmt::format("drain w{} grace {}{} ({})", a.worker.value, to_text(a.grace),
                      a.empty_backlog ? ", empty the backlog" : "", core::name_of(a.cause));
 }
+std::string line(const EndOverdueRequests& a) {
+  return fmt::format("end requests over {} of w{}, grace {} ({})", to_text(a.limit), a.worker.value,
+                     to_text(a.grace), core::name_of(a.cause));
+}
 std::string line(const KillWorker& a) {
   return fmt::format("kill w{} {} ({}): {}", a.worker.value, name_of(a.signal),
                      core::name_of(a.cause), one_line(a.reason));
@@ -76,13 +80,17 @@ std::string line(const AbandonGeneration& a) {
   return fmt::format("abandon {} gen {}", a.pool, a.generation);
 }
 std::string line(const ClosePool& a) { return fmt::format("close {}", a.pool); }
-std::string line(const Publish& a) {
-  const Record& r = a.record;
+std::string line(const Record& r) {
   std::string text = fmt::format("  {}", core::name_of(r.kind));
   if (r.worker) text += fmt::format(" w{}", r.worker->value);
   if (!r.pool.empty()) text += fmt::format(" {}", r.pool);
   if (r.cause) text += fmt::format(" [{}]", core::name_of(*r.cause));
   return text + ": " + one_line(r.text);
+}
+std::string line(const Publish& a) { return line(a.record); }
+std::string line(const PublishWithStack& a) {
+  return line(a.record) +
+         fmt::format(" (and the stack of t{} within {})", a.thread, to_text(a.patience));
 }
 std::string line(const Reply& a) {
   std::string text = fmt::format("reply #{} {}", a.id.value, name_of(a.code));

@@ -235,10 +235,12 @@ void Link::obey(const base::Message& message) {
         base::Status sent;
         if constexpr (std::is_same_v<T, base::Drain>) {
           callbacks_.drain(value.grace, value.empty_backlog);
+        } else if constexpr (std::is_same_v<T, base::EndOverdue>) {
+          callbacks_.end_overdue(value.limit, value.grace);
         } else if constexpr (std::is_same_v<T, base::ReopenLogs>) {
           callbacks_.reopen_logs();
         } else if constexpr (std::is_same_v<T, base::Dump>) {
-          base::DumpResult result = callbacks_.dump();
+          base::DumpResult result = callbacks_.dump(value.patience);
           result.token = value.token;
           sent = send(std::move(result));
         } else if constexpr (std::is_same_v<T, base::Ping>) {

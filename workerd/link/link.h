@@ -8,9 +8,10 @@
 //
 //   message or signal            what happens
 //   Drain, SIGTERM               callbacks.drain(grace, empty_backlog)
+//   EndOverdue                   callbacks.end_overdue(limit, grace)
 //   SIGINT, SIGQUIT              callbacks.quit()
 //   ReopenLogs, SIGUSR1          callbacks.reopen_logs()
-//   Dump                         callbacks.dump(), with the token that came
+//   Dump                         callbacks.dump(patience), with the token that came
 //   Ping                         Pong
 //   SIGABRT                      callbacks.abort(), then the process dies of SIGABRT
 //   anything else                Unsupported
@@ -40,10 +41,13 @@ namespace corn::link {
 // application.
 struct Callbacks {
   std::function<void(base::Milliseconds grace, bool empty_backlog)> drain;
+  // Gives up requests that have been in the application for `limit`, and drains for the others.
+  std::function<void(base::Milliseconds limit, base::Milliseconds grace)> end_overdue;
   std::function<void()> quit;
   std::function<void()> reopen_logs;
-  std::function<base::DumpResult()> dump;  // stacks of every thread; the token is the link's
-  std::function<void()> abort;             // last words; the process dies when it returns
+  // Stacks of every thread, within `patience` (0: in the usual time); the token is the link's.
+  std::function<base::DumpResult(base::Milliseconds patience)> dump;
+  std::function<void()> abort;    // last words; the process dies when it returns
   std::function<void()> overdue;  // exit_by()'s time is over; the process ends when it returns
 };
 

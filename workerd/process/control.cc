@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -48,6 +49,11 @@ std::string stacks() {
   return text;
 }
 
+base::DumpResult dump(Milliseconds patience) {
+  if (patience.count() == 0) return python::collect_stacks(kStillTime, kLockWait);
+  return python::collect_stacks(std::min(kStillTime, patience / 2), std::min(kLockWait, patience));
+}
+
 }  // namespace
 
 base::Status redirect_output() {
@@ -60,13 +66,15 @@ base::Status redirect_output() {
 }
 
 base::Status Control::start(Milliseconds orphan_timeout, link::Estate estate) {
-  return link_.start({.drain = [this](Milliseconds grace, bool all) { drain(grace, all); },
-                      .quit = [this] { quit(); },
-                      .reopen_logs = [this] { reopen_logs(); },
-                      .dump = [] { return python::collect_stacks(kStillTime, kLockWait); },
-                      .abort = [this] { abort(); },
-                      .overdue = [this] { overdue(); }},
-                     config_.graceful_timeout, orphan_timeout, std::move(estate));
+  return link_.start(
+      {.drain = [this](Milliseconds grace, bool all) { drain(grace, all); },
+       .end_overdue = [this](Milliseconds limit, Milliseconds grace) { end_overdue(limit, grace); },
+       .quit = [this] { quit(); },
+       .reopen_logs = [this] { reopen_logs(); },
+       .dump = [](Milliseconds patience) { return dump(patience); },
+       .abort = [this] { abort(); },
+       .overdue = [this] { overdue(); }},
+      config_.graceful_timeout, orphan_timeout, std::move(estate));
 }
 
 void Control::begin_serving(server::Server& server) {
@@ -89,6 +97,19 @@ void Control::drain(Milliseconds grace, bool empty_backlog) {
   if (state_ != State::kServing) return;
   server_->drain(grace, empty_backlog);
   if (grace.count() > 0) link_.exit_by(grace + kDrainMargin, 0);
+}
+
+void Control::end_overdue(Milliseconds limit, Milliseconds grace) {
+  base::log_critical(
+      "Requests over request_timeout in worker (pid: {}); its requests and stacks:\n{}{}",
+      ::getpid(), requests(), stacks());
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::kServing) return;
+  server_->end_overdue(limit, grace, [this] {
+    only_overdue_left_.store(true, std::memory_order_relaxed);
+    link_.exit_by(base::Duration(0), 0);
+  });
+  link_.exit_by(grace + kDrainMargin, 0);
 }
 
 void Control::quit() {
@@ -119,9 +140,14 @@ void Control::abort() {
 }
 
 void Control::overdue() {
-  base::log_warning(
-      "Worker does not end in time and is cut off (pid: {}); its requests and stacks:\n{}{}",
-      ::getpid(), requests(), stacks());
+  if (only_overdue_left_.load(std::memory_order_relaxed)) {
+    base::log_info("Worker exiting (pid: {}), its last requests being over their limit",
+                   ::getpid());
+  } else {
+    base::log_warning(
+        "Worker does not end in time and is cut off (pid: {}); its requests and stacks:\n{}{}",
+        ::getpid(), requests(), stacks());
+  }
   const std::lock_guard lock(mutex_);
   if (server_ != nullptr) server_->flush_logs();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <mutex>
 #include <string>
 
@@ -35,6 +36,8 @@ class Control {
   enum class State { kBooting, kServing, kEnding };
 
   void drain(base::Milliseconds grace, bool empty_backlog);
+  // Threads that hang are not waited for: the process ends under them once all else is done.
+  void end_overdue(base::Milliseconds limit, base::Milliseconds grace);
   void quit();
   // Nobody is being served, and the application may take minutes to load.
   void leave_if_booting() const;
@@ -48,6 +51,7 @@ class Control {
   mutable std::mutex mutex_;
   State state_ = State::kBooting;     // guarded by mutex_
   server::Server* server_ = nullptr;  // guarded by mutex_
+  std::atomic<bool> only_overdue_left_{false};
 };
 
 }  // namespace corn::process

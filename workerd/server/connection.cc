@@ -52,6 +52,7 @@ Connection::Connection(ConnectionCommons& commons, ConnectionId id, base::Unique
 
 Connection::~Connection() {
   open_across_forks(socket_.get());
+  set_sending(false);
   for (Timer* timer : {&phase_, &entry_, &rate_}) commons_->timeouts.disarm(*timer);
 }
 
@@ -90,7 +91,7 @@ void Connection::on_event(std::uint32_t events, base::TimePoint now) {
     transmitter_.flush();
     if (state_ == State::kFlush && !transmitter_.wants_flush()) {
       after_response(!end_after_flush_, now);
-    } else if (state_ == State::kInside && aborted_ && !transmitter_.wants_flush()) {
+    } else if (state_ == State::kInside && aborted() && !transmitter_.wants_flush()) {
       shut_down_writing();
     }
   }
@@ -150,7 +151,11 @@ void Connection::on_timeout(TimeoutKind kind, base::TimePoint now) {
       break;
     case TimeoutKind::kLinger:
     case TimeoutKind::kLingerIdle:
-      close();
+      if (state_ == State::kInside) {
+        ended_ = true;  // aborted, and its client has had its time
+      } else {
+        close();
+      }
       break;
   }
 }
@@ -187,6 +192,7 @@ void Connection::enter() {
   commons_->timeouts.disarm(entry_);
   queued_ = Entry::kNone;
   state_ = State::kInside;
+  begun_.store({}, std::memory_order_relaxed);
   outcome_ = {};
 }
 
@@ -197,7 +203,7 @@ void Connection::leave(base::TimePoint now) {
   state_ = State::kFlush;
   count_sent();
   client_ends_ = !head_.keep_alive;
-  if (aborted_ || transmitter_.broken()) {
+  if (aborted() || transmitter_.broken()) {
     state_ = State::kLinger;
     if (ended_ || transmitter_.broken()) {
       close();
@@ -226,7 +232,8 @@ void Connection::leave(base::TimePoint now) {
 }
 
 void Connection::after_response(bool keep_alive, base::TimePoint now) {
-  if (transmitter_.wants_flush()) {
+  set_sending(transmitter_.wants_flush());
+  if (sending_) {
     state_ = State::kFlush;
     end_after_flush_ = !keep_alive;
     flush_progress_ = transmitter_.progress();
@@ -283,7 +290,16 @@ void Connection::close() {
   CORN_CHECK(state_ != State::kInside);
   transmitter_.break_off();
   count_sent();
+  set_sending(false);
   state_ = State::kClosed;
+}
+
+void Connection::set_sending(bool sending) {
+  if (sending == sending_) return;
+  sending_ = sending;
+  base::Counter& count = commons_->scoreboard.sending;
+  count.store(count.load(std::memory_order_relaxed) + (sending ? 1U : ~std::uint64_t{0}),
+              std::memory_order_relaxed);
 }
 
 void Connection::shut_down_writing() {
@@ -349,6 +365,29 @@ void Connection::forget() {
   state_ = State::kClosed;
 }
 
+bool Connection::inside_since(base::TimePoint newest) const {
+  const base::TimePoint begun = begun_.load(std::memory_order_relaxed);
+  return state_ == State::kInside && begun != base::TimePoint() && begun <= newest;
+}
+
+bool Connection::wants_application() const {
+  switch (state_) {
+    case State::kHead:
+    case State::kBody:
+    case State::kWaiting:
+      return true;
+    case State::kInside:
+      return begun_.load(std::memory_order_relaxed) == base::TimePoint();
+    case State::kIdle:
+    case State::kDiscard:
+    case State::kFlush:
+    case State::kLinger:
+    case State::kClosed:
+      return false;
+  }
+  return false;
+}
+
 void Connection::give_up() {
   if (state_ != State::kInside) return;
   transmitter_.break_off();
@@ -367,14 +406,15 @@ void Connection::abort(base::TimePoint now) {
       refuse(late, now);
       break;
     case State::kInside: {
-      if (aborted_) break;
-      aborted_ = true;
+      if (aborted()) break;
+      aborted_.store(true, std::memory_order_relaxed);
       const std::string page = error_page(late);
       if (transmitter_.cut_off(page)) {
         log_refusal(late, page.size() - std::min(page.size(), page.find("\r\n\r\n") + 4));
       }
       if (!transmitter_.wants_flush()) shut_down_writing();
       fail_body(late, ETIMEDOUT, now);
+      commons_->timeouts.arm(phase_, TimeoutKind::kLinger, now);
       advance(now);
       break;
     }

@@ -178,7 +178,12 @@ class Connection {
   // The loop ends: an application that waits for the client is told that it has gone.
   void give_up();
   // Nothing more can be done for the client, though the application still holds the request.
-  [[nodiscard]] bool abandoned() const { return state_ == State::kInside && aborted_ && ended_; }
+  [[nodiscard]] bool abandoned() const { return state_ == State::kInside && aborted() && ended_; }
+
+  // The application has had the request since `newest` or longer.
+  [[nodiscard]] bool inside_since(base::TimePoint newest) const;
+  // It has, or is receiving, a request that the application has not begun.
+  [[nodiscard]] bool wants_application() const;
 
   // ---- for the application's thread, inside ----
   [[nodiscard]] const http::RequestHead& head() const { return head_; }
@@ -189,6 +194,10 @@ class Connection {
   // The client waits for 100 (Continue); becomes false once it is sent or not needed any more.
   [[nodiscard]] bool& continue_wanted() { return continue_wanted_; }
   [[nodiscard]] Outcome& outcome() { return outcome_; }
+  // The application is about to begin.
+  void begin(base::TimePoint now) { begun_.store(now, std::memory_order_relaxed); }
+  // The request was given up: nobody takes its answer.
+  [[nodiscard]] bool aborted() const { return aborted_.load(std::memory_order_relaxed); }
   [[nodiscard]] ConnectionCommons& commons() { return *commons_; }
 
  private:
@@ -205,6 +214,7 @@ class Connection {
   void fail_body(const http::ProtocolError& error, int os_errno, base::TimePoint now);
   void shut_down_writing();
   void count_sent();
+  void set_sending(bool sending);
 
   // ---- input (connection_input.cc) ----
   // Reads and parses until the state wants no more, the socket is empty, or the turn is over.
@@ -262,9 +272,11 @@ class Connection {
 
   // Output
   bool end_after_flush_ = false;
+  bool sending_ = false;      // counted among the answers that go on without the application
   bool client_ends_ = false;  // the client has said that this is its last request
   bool shut_down_ = false;
-  bool aborted_ = false;
+  std::atomic<bool> aborted_{false};
+  std::atomic<base::TimePoint> begun_{};  // of the request inside; the epoch: not yet
   std::uint64_t flush_progress_ = 0;
 
   BodyStore body_;

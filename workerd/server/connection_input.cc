@@ -32,7 +32,7 @@ bool Connection::reads_now() const {
     case State::kDiscard:
       return receiving_body() && !body_.full();
     case State::kInside:
-      return aborted_ || (receiving_body() && !body_.full());
+      return aborted() || (receiving_body() && !body_.full());
     case State::kWaiting:
     case State::kFlush:
     case State::kClosed:
@@ -53,7 +53,7 @@ void Connection::advance(base::TimePoint now) {
       } else if (state_ == State::kIdle && input_.empty()) {
         input_.release();
       }
-    } else if (state_ == State::kLinger || aborted_) {
+    } else if (state_ == State::kLinger || aborted()) {
       receive(commons_->buffers.scratch(), now);
     } else {
       receive_body(now);

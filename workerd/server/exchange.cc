@@ -31,6 +31,12 @@ void Exchange::run(Connection& connection) {
   variables_.clear();
   const http::RequestHead& head = connection.head();
   const auto started = std::chrono::steady_clock::now();
+  if (connection.aborted()) {  // while it waited for this thread
+    connection.outcome().ended = started;
+    connection_ = nullptr;
+    return;
+  }
+  connection.begin(started);
   slot_->begin(head.method, head.target, started);
   app::Request request{head, connection.info(), connection.scheme(), *this};
   application_->handle(request, *this);

@@ -118,6 +118,7 @@ bool Reactor::step() {
     if (hand_off_retry_ && *hand_off_retry_ <= now_) hand_over_rest();
     if (room_check_ && *room_check_ <= now_) look_for_newcomers();
     if (aborting_) check_abort();
+    if (ending_overdue_) check_what_is_left();
     return true;
   }
   return false;
@@ -159,8 +160,9 @@ void Reactor::handle_event(const epoll_event& event) {
   if (Connection* connection = find(id)) {
     // A request comes that would have to wait here: it is left unread, for whoever is free first.
     constexpr std::uint32_t kInput = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
-    if (policy_.passes_requests_on() && commons_.config.multiprocess &&
-        (event.events & kInput) == EPOLLIN && connection->can_pass_on() && hand_over(*connection)) {
+    // Without siblings that is this worker once more, or its successor should it be put down.
+    if (policy_.passes_requests_on() && (event.events & kInput) == EPOLLIN &&
+        connection->can_pass_on() && hand_over(*connection)) {
       return;
     }
     connection->on_event(event.events, now_);
@@ -237,6 +239,7 @@ void Reactor::settle(Connection& connection) {
     return;
   }
   if (is_passing_on() && connection.can_pass_on() && hand_over(connection)) return;
+  if (all_hang_ && connection.wants_application()) connection.abort(now_);
   const Connection::Entry entry = connection.entry();
   if (entry != connection.queued()) {
     connection.set_queued(entry);
@@ -415,6 +418,9 @@ void Reactor::read_mail() {
       case Letter::Kind::kDrain:
         start_drain(letter.grace, letter.empty_backlog);
         break;
+      case Letter::Kind::kEndOverdue:
+        start_ending_overdue(letter);
+        break;
       case Letter::Kind::kQuit:
         quit_ = true;
         for_each([](Connection& connection) { connection.give_up(); });
@@ -425,80 +431,6 @@ void Reactor::read_mail() {
     }
   }
   mail_read_.clear();
-}
-
-// ---- the end ----
-
-void Reactor::drain(base::Milliseconds grace, bool empty_backlog) {
-  post({Letter::Kind::kDrain, 0, grace, empty_backlog});
-}
-
-void Reactor::quit() { post({Letter::Kind::kQuit}); }
-
-// Connection draining. Nothing new is accepted, and a request on its way in or inside is answered.
-// Then, or at once, the connection goes on with another worker of the pool, and its client notices
-// nothing. Where there is no way to hand it over, the answer says `Connection: close`, and an idle
-// connection keeps its keep-alive time: its client may be sending the next request right now, and
-// closing would lose it. Only when the whole service goes away (empty_backlog) that time is cut to
-// half a second; what others have handed over is served first, like what waits to be accepted.
-void Reactor::start_drain(base::Milliseconds grace, bool empty_backlog) {
-  const base::TimePoint end = now_ + grace;
-  if (!grace_end_ || end < *grace_end_) grace_end_ = end;
-  const Leaving before = commons_.leaving.load(std::memory_order_relaxed);
-  const Leaving leaving = empty_backlog        ? Leaving::kHurrying
-                          : hand_off_.usable() ? Leaving::kPassingOn
-                                               : Leaving::kClosing;
-  if (leaving <= before) return;
-  commons_.leaving.store(leaving, std::memory_order_relaxed);
-  if (empty_backlog) {
-    hand_off_retry_.reset();
-    constexpr std::size_t kAll = ~std::size_t{0};
-    take_over(kAll);
-    for (std::size_t i = 0; i < acceptor_.size(); ++i) accept_from(i, kAll);
-  }
-  acceptor_.close();
-  for_each([this](Connection& connection) {
-    connection.drain(now_);
-    settle(connection);
-  });
-}
-
-// The grace is over: nobody is answered any more.
-void Reactor::cut() {
-  cut_ = true;
-  for_each([this](Connection& connection) {
-    connection.abort(now_);
-    settle(connection);
-  });
-}
-
-void Reactor::start_abort() {
-  if (aborting_) return;
-  aborting_ = true;
-  acceptor_.close();
-  const bool others_left = commons_.leaving.load(std::memory_order_relaxed) <= Leaving::kPassingOn;
-  for_each([this, others_left](Connection& connection) {
-    if (others_left && connection.can_pass_on() && hand_over(connection)) return;
-    connection.abort(now_);
-    settle(connection);
-  });
-}
-
-void Reactor::check_abort() {
-  bool all_done = true;
-  for_each([&all_done](const Connection& connection) {
-    if (!connection.abandoned()) all_done = false;
-  });
-  if (!all_done) return;
-  abort_over_ = true;
-  const std::lock_guard lock(mutex_);
-  abort_done_ = true;
-  aborted_.notify_all();
-}
-
-void Reactor::wait_for_abort(base::Milliseconds limit) {
-  std::unique_lock lock(mutex_);
-  aborted_.wait_for(lock, limit, [this] { return abort_done_; });
 }
 
 }  // namespace corn::server

@@ -15,6 +15,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -83,6 +84,10 @@ class Reactor {
 
   // ---- any thread ----
   void drain(base::Milliseconds grace, bool empty_backlog);
+  // Gives up requests that entered the application at `newest` or before, and drains. `all_hang`:
+  // nothing more gets into the application. See Server::end_overdue().
+  void end_overdue(base::TimePoint newest, base::Milliseconds grace, bool all_hang,
+                   std::function<void()> only_overdue_left);
   void quit();
   // Aborts every request and connection; returns when their clients have been answered, or after
   // `limit`. `summon` is called once the order is given, to bring an owner about.
@@ -103,11 +108,13 @@ class Reactor {
 
  private:
   struct Letter {
-    enum class Kind : std::uint8_t { kLeft, kBodyEmptied, kDrain, kQuit, kAbort };
+    enum class Kind : std::uint8_t { kLeft, kBodyEmptied, kDrain, kEndOverdue, kQuit, kAbort };
     Kind kind = Kind::kQuit;
     ConnectionId connection = 0;
     base::Milliseconds grace{0};
     bool empty_backlog = false;
+    base::TimePoint newest = {};  // kEndOverdue
+    bool all_hang = false;        // kEndOverdue
   };
   struct Place {
     std::unique_ptr<Connection> connection;
@@ -157,6 +164,10 @@ class Reactor {
   [[nodiscard]] int poll_timeout() const;
   void beat();
   void start_drain(base::Milliseconds grace, bool empty_backlog);
+  // ---- reactor_overdue.cc ----
+  void start_ending_overdue(const Letter& order);
+  void check_what_is_left();
+
   void start_abort();
   void check_abort();
   void cut();
@@ -207,6 +218,8 @@ class Reactor {
   bool quit_ = false;
   bool aborting_ = false;
   bool abort_over_ = false;
+  bool ending_overdue_ = false;
+  bool all_hang_ = false;
 
   std::atomic<bool> sleeping_{false};
   std::atomic<bool> has_mail_{false};
@@ -216,6 +229,7 @@ class Reactor {
   std::vector<Letter> mail_read_;  // owner only: capacity kept
   bool abort_done_ = false;
   std::condition_variable aborted_;
+  std::function<void()> only_overdue_left_;  // set once; called by the owner, without the mutex
 };
 
 }  // namespace corn::server

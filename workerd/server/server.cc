@@ -89,6 +89,18 @@ class Server::Engine {
     worker_class_->summon();
   }
 
+  void end_overdue(base::Milliseconds limit, base::Milliseconds grace,
+                   std::function<void()> only_overdue_left) {
+    const base::TimePoint newest = std::chrono::steady_clock::now() - limit;
+    std::size_t hanging = 0;
+    for (const base::SlotView& slot : scoreboard_.read(true).slots) {
+      if (slot.request_start && *slot.request_start <= newest) ++hanging;
+    }
+    reactor_.end_overdue(newest, grace, hanging >= scoreboard_.slot_count(),
+                         std::move(only_overdue_left));
+    worker_class_->summon();
+  }
+
   void quit() { reactor_.quit(); }
 
   void reopen_logs() {
@@ -165,6 +177,11 @@ bool Server::left_behind() const { return engine_->left_behind(); }
 
 void Server::drain(base::Milliseconds grace, bool empty_backlog) {
   engine_->drain(grace, empty_backlog);
+}
+
+void Server::end_overdue(base::Milliseconds limit, base::Milliseconds grace,
+                         std::function<void()> only_overdue_left) {
+  engine_->end_overdue(limit, grace, std::move(only_overdue_left));
 }
 
 void Server::quit() { engine_->quit(); }

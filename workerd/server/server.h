@@ -52,6 +52,14 @@ class Server {
   // A second call can only shorten.
   void drain(base::Milliseconds grace, bool empty_backlog);
 
+  // Requests that have been inside the application for `limit` are given up: they are answered 504
+  // if nothing of an answer is out, else cut off. For all else this is drain(), except that what
+  // can't enter the application because every thread of it hangs is answered 504 too.
+  // `only_overdue_left` is called once, by the loop, when nothing else is left to be done: run()
+  // can't return then. May be called again for further requests; the first callback counts.
+  void end_overdue(base::Milliseconds limit, base::Milliseconds grace,
+                   std::function<void()> only_overdue_left);
+
   // Return from run() as soon as possible, cutting requests off.
   void quit();
 

@@ -122,7 +122,9 @@ struct ThreadDump {
 };
 
 struct WorkerDump {
-  core::ReplyCode code = core::ReplyCode::kDone;  // else there is only the text
+  // kNotFound: the worker has ended; threads may be there all the same, as they were. Else there is
+  // only the text.
+  core::ReplyCode code = core::ReplyCode::kDone;
   std::string text;  // what keeps the worker from answering or running, in words; may be empty
   pid_t pid = 0;
   std::vector<ThreadDump> threads;  // by id

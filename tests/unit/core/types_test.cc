@@ -27,10 +27,10 @@ TEST(CoreNames, ABootTimeoutIsShownAsAFailedBoot) {
 
 TEST(CoreNames, EveryEnumeratorHasItsOwnName) {
   std::set<std::string> kinds;
-  for (int kind = 0; kind <= static_cast<int>(RecordKind::kRefused); ++kind) {
+  for (int kind = 0; kind <= static_cast<int>(RecordKind::kRequestSlow); ++kind) {
     kinds.insert(name_of(static_cast<RecordKind>(kind)));
   }
-  EXPECT_EQ(kinds.size(), static_cast<std::size_t>(RecordKind::kRefused) + 1);
+  EXPECT_EQ(kinds.size(), static_cast<std::size_t>(RecordKind::kRequestSlow) + 1);
   std::set<std::string> states;
   for (int state = 0; state <= static_cast<int>(WorkerState::kStopping); ++state) {
     states.insert(name_of(static_cast<WorkerState>(state)));

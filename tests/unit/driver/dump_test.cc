@@ -89,6 +89,15 @@ TEST_F(DumpsTest, TheWorkersStacksMeetTheKernelsStatesAndTheScoreboardsRequests)
   EXPECT_FALSE(timers.next());
 }
 
+TEST_F(DumpsTest, WhoHasLittlePatienceSaysSoAndWaitsNoLonger) {
+  dumps.begin(
+      worker, [this](const WorkerDump& dump) { answers.push_back(dump); }, base::Milliseconds(80));
+  auto message = peer.receive();
+  ASSERT_TRUE(message && *message);
+  EXPECT_EQ(std::get<base::Dump>(**message).patience, base::Milliseconds(60));
+  EXPECT_LE(*timers.next(), loop->now() + base::Milliseconds(80));
+}
+
 TEST_F(DumpsTest, AWorkerThatDoesNotAnswerIsDescribedWhenTheLimitHasPassed) {
   booting = true;
   worker.scoreboard.slot(0).thread_id = static_cast<std::uint32_t>(::getpid());
@@ -121,10 +130,11 @@ TEST_F(DumpsTest, AskersShareOneQuestionAndTooManyAreRefused) {
 
 TEST_F(DumpsTest, AWorkersEndAnswersAtOnceAndAMissingChannelIsNotWaitedFor) {
   begin();
-  dumps.on_result(worker, {asked_token(), "", {}});
+  dumps.on_result(worker, {asked_token(), "", {{static_cast<std::uint32_t>(::getpid()), "stack"}}});
   dumps.on_exit(worker.id, worker.pid);
   ASSERT_EQ(answers.size(), 1U);
   EXPECT_EQ(answers[0].code, core::ReplyCode::kNotFound);
+  EXPECT_EQ(own_thread().python_stack, "stack") << "what was known before it ended";
   tell_native({});  // too late for anybody
   EXPECT_EQ(answers.size(), 1U);
   worker.channel = base::Channel();

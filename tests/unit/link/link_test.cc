@@ -44,19 +44,25 @@ class Calls {
     return calls_;
   }
   Callbacks callbacks() {
-    return {.drain =
-                [this](Milliseconds grace, bool all) {
-                  add("drain " + std::to_string(grace.count()) + (all ? " all" : ""));
-                },
-            .quit = [this] { add("quit"); },
-            .reopen_logs = [this] { add("reopen_logs"); },
-            .dump =
-                [this] {
-                  add("dump");
-                  return base::DumpResult{0, "", {{7, "stack"}}};
-                },
-            .abort = [this] { add("abort"); },
-            .overdue = [this] { add("overdue"); }};
+    return {
+        .drain =
+            [this](Milliseconds grace, bool all) {
+              add("drain " + std::to_string(grace.count()) + (all ? " all" : ""));
+            },
+        .end_overdue =
+            [this](Milliseconds limit, Milliseconds grace) {
+              add("end_overdue " + std::to_string(limit.count()) + " " +
+                  std::to_string(grace.count()));
+            },
+        .quit = [this] { add("quit"); },
+        .reopen_logs = [this] { add("reopen_logs"); },
+        .dump =
+            [this](Milliseconds patience) {
+              add("dump" + (patience.count() > 0 ? " " + std::to_string(patience.count()) : ""));
+              return base::DumpResult{0, "", {{7, "stack"}}};
+            },
+        .abort = [this] { add("abort"); },
+        .overdue = [this] { add("overdue"); }};
   }
 
  private:
@@ -118,8 +124,10 @@ TEST_F(LinkTest, MessagesAreObeyedInOrder) {
   start();
   ASSERT_TRUE(arbiter_.send(base::ReopenLogs{}));
   ASSERT_TRUE(arbiter_.send(base::Drain{Milliseconds(5), false}));
+  ASSERT_TRUE(arbiter_.send(base::EndOverdue{Milliseconds(7), Milliseconds(8)}));
   ASSERT_TRUE(arbiter_.send(base::Drain{Milliseconds(6), true}));
-  EXPECT_THAT(calls_.wait_for(3), ElementsAre("reopen_logs", "drain 5", "drain 6 all"));
+  EXPECT_THAT(calls_.wait_for(4),
+              ElementsAre("reopen_logs", "drain 5", "end_overdue 7 8", "drain 6 all"));
 }
 
 TEST_F(LinkTest, PingAndDumpAreAnsweredWithTheirToken) {
@@ -132,6 +140,9 @@ TEST_F(LinkTest, PingAndDumpAreAnsweredWithTheirToken) {
   ASSERT_EQ(result.threads.size(), 1U);
   EXPECT_EQ(result.threads[0].thread_id, 7U);
   EXPECT_EQ(result.threads[0].python, "stack");
+  ASSERT_TRUE(arbiter_.send(base::Dump{43, Milliseconds(9)}));
+  EXPECT_EQ(receive<base::DumpResult>().token, 43U);
+  EXPECT_THAT(calls_.wait_for(2), ElementsAre("dump", "dump 9"));
 }
 
 TEST_F(LinkTest, WhatIsNotUnderstoodIsAnsweredSo) {

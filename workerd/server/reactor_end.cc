@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a worker ends: by draining, cut off at the end of its grace, or put down.
+#include <utility>
+
+#include "workerd/server/reactor.h"
+
+namespace corn::server {
+
+void Reactor::drain(base::Milliseconds grace, bool empty_backlog) {
+  post({Letter::Kind::kDrain, 0, grace, empty_backlog});
+}
+
+void Reactor::quit() { post({Letter::Kind::kQuit}); }
+
+// Connection draining. Nothing new is accepted, and a request on its way in or inside is answered.
+// Then, or at once, the connection goes on with another worker of the pool, and its client notices
+// nothing. Where there is no way to hand it over, the answer says `Connection: close`, and an idle
+// connection keeps its keep-alive time: its client may be sending the next request right now, and
+// closing would lose it. Only when the whole service goes away (empty_backlog) that time is cut to
+// half a second; what others have handed over is served first, like what waits to be accepted.
+void Reactor::start_drain(base::Milliseconds grace, bool empty_backlog) {
+  const base::TimePoint end = now_ + grace;
+  if (!grace_end_ || end < *grace_end_) grace_end_ = end;
+  const Leaving before = commons_.leaving.load(std::memory_order_relaxed);
+  const Leaving leaving = empty_backlog        ? Leaving::kHurrying
+                          : hand_off_.usable() ? Leaving::kPassingOn
+                                               : Leaving::kClosing;
+  if (leaving <= before) return;
+  commons_.leaving.store(leaving, std::memory_order_relaxed);
+  if (empty_backlog) {
+    hand_off_retry_.reset();
+    constexpr std::size_t kAll = ~std::size_t{0};
+    take_over(kAll);
+    for (std::size_t i = 0; i < acceptor_.size(); ++i) accept_from(i, kAll);
+  }
+  acceptor_.close();
+  for_each([this](Connection& connection) {
+    connection.drain(now_);
+    settle(connection);
+  });
+}
+
+// The grace is over: nobody is answered any more.
+void Reactor::cut() {
+  cut_ = true;
+  for_each([this](Connection& connection) {
+    connection.abort(now_);
+    settle(connection);
+  });
+}
+
+void Reactor::start_abort() {
+  if (aborting_) return;
+  aborting_ = true;
+  acceptor_.close();
+  const bool others_left = commons_.leaving.load(std::memory_order_relaxed) <= Leaving::kPassingOn;
+  for_each([this, others_left](Connection& connection) {
+    if (others_left && connection.can_pass_on() && hand_over(connection)) return;
+    connection.abort(now_);
+    settle(connection);
+  });
+}
+
+void Reactor::check_abort() {
+  bool all_done = true;
+  for_each([&all_done](const Connection& connection) {
+    if (!connection.abandoned()) all_done = false;
+  });
+  if (!all_done) return;
+  abort_over_ = true;
+  const std::lock_guard lock(mutex_);
+  abort_done_ = true;
+  aborted_.notify_all();
+}
+
+void Reactor::wait_for_abort(base::Milliseconds limit) {
+  std::unique_lock lock(mutex_);
+  aborted_.wait_for(lock, limit, [this] { return abort_done_; });
+}
+
+}  // namespace corn::server
