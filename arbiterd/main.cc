@@ -53,7 +53,7 @@ int serve(const config::Invocation& invocation, const std::string& program,
     (*instance)->start_failed({1, control.error().message});
     return refuse(1, control.error().message);
   }
-  arbiter.on_upgrade([&] { (*control)->stop(); },
+  arbiter.on_upgrade([&] { (*control)->stop(true); },
                      [&] {
                        control = control::ControlServer::start(options, arbiter.door());
                        if (!control) base::log_error("{}", control.error().message);

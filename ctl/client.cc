@@ -17,6 +17,10 @@ namespace {
 // The status of a thousand workers with their requests comes to some megabytes.
 constexpr int kLargestResponse = 64 * 1024 * 1024;
 
+// More in a row are no upgrade: nobody serves behind the socket.
+constexpr int kMostReconnections = 3;
+constexpr std::chrono::seconds kInARow{1};
+
 }  // namespace
 
 Expected<Client> Client::connect(const Session& session, std::chrono::seconds otherwise) {
@@ -35,12 +39,16 @@ Client::Client(Connection connection, std::chrono::duration<double> limit)
   ::gpr_set_log_function([](gpr_log_func_args*) {});
   // Never taken back: gRPC's threads end with the process, as joining them takes as long as a call.
   ::grpc_init();
+  take(std::move(connection.socket));
+}
+
+void Client::take(base::UniqueFd socket) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kLargestResponse);
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   // gRPC takes over the descriptor.
   stub_ = api::Arbiter::NewStub(
-      grpc::CreateCustomInsecureChannelFromFd("localhost", connection.socket.release(), arguments));
+      grpc::CreateCustomInsecureChannelFromFd("localhost", socket.release(), arguments));
 }
 
 Failure Client::failure(const grpc::Status& status, const grpc::ClientContext& context) const {
@@ -54,13 +62,37 @@ Failure Client::failure(const grpc::Status& status, const grpc::ClientContext& c
   if (code == grpc::StatusCode::PERMISSION_DENIED) {
     return {ExitCode::kNotAllowed, status.error_message()};
   }
-  // With a reason it's the arbiter's answer, without it the connection's end; CANCELLED is gRPC's
-  // answer to a call that comes in just when the arbiter stops.
-  const bool ended = code == grpc::StatusCode::UNAVAILABLE || code == grpc::StatusCode::CANCELLED;
-  if (ended && reason_of(context).empty()) {
+  if (was_left(status, context) && reason_of(context).empty()) {
     return {ExitCode::kNotReachable, "the arbiter at " + path_ + " has ended the connection"};
   }
   return {ExitCode::kFailed, status.error_message()};
+}
+
+bool Client::was_left(const grpc::Status& status, const grpc::ClientContext& context) {
+  const grpc::StatusCode code = status.error_code();
+  // CANCELLED is gRPC's answer to a call that comes in just when the arbiter stops.
+  if (code != grpc::StatusCode::UNAVAILABLE && code != grpc::StatusCode::CANCELLED) return false;
+  // With another reason it's the arbiter's answer, without one the connection's end.
+  const std::string reason = reason_of(context);
+  return reason.empty() || reason == "UPGRADING" || reason == "INTERRUPTED";
+}
+
+bool Client::was_not_taken(const grpc::Status& /*status*/, const grpc::ClientContext& context) {
+  return reason_of(context) == "UPGRADING";
+}
+
+bool Client::reconnect(bool limited) {
+  const std::chrono::duration<double> left =
+      limited ? deadline_ - std::chrono::system_clock::now() : kQuickLimit;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - reconnected_ > kInARow) reconnections_ = 0;
+  if (reconnections_ >= kMostReconnections || left.count() <= 0) return false;
+  auto connection = connect_patiently(path_, left);
+  if (!connection) return false;
+  ++reconnections_;
+  reconnected_ = now;
+  take(std::move(connection->socket));
+  return true;
 }
 
 std::string reason_of(const grpc::ClientContext& context) {

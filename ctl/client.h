@@ -36,23 +36,58 @@ class Client {
   [[nodiscard]] Failure failure(const grpc::Status& status,
                                 const grpc::ClientContext& context) const;
 
-  // Makes a call with one request and one answer.
+  // Whether a call has ended without an answer: the connection broke, or the arbiter is being
+  // upgraded in place.
+  static bool was_left(const grpc::Status& status, const grpc::ClientContext& context);
+  // After that: connects to whoever takes the arbiter's place, if somebody is about to. What has a
+  // limit keeps to it.
+  bool reconnect(bool limited = true);
+
+  // Makes a call with one request and one answer that may be made again: a question, or what
+  // has no further effect the second time.
+  template <typename Request, typename Response>
+  Expected<Response> ask(grpc::Status (api::Arbiter::Stub::*method)(grpc::ClientContext*,
+                                                                    const Request&, Response*),
+                         const Request& request) {
+    return make(method, request, &Client::was_left);
+  }
+
+  // Makes a call with one request and one answer; again only where the first had no effect.
   template <typename Request, typename Response>
   Expected<Response> call(grpc::Status (api::Arbiter::Stub::*method)(grpc::ClientContext*,
                                                                      const Request&, Response*),
                           const Request& request) {
-    grpc::ClientContext context;
-    limit(context);
-    Response response;
-    const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
-    if (!status.ok()) return tl::unexpected(failure(status, context));
-    return response;
+    return make(method, request, &Client::was_not_taken);
   }
+  // Whether the arbiter, being upgraded in place, says that it hasn't begun with the call.
+  static bool was_not_taken(const grpc::Status& status, const grpc::ClientContext& context);
 
  private:
+  void take(base::UniqueFd socket);
+
+  template <typename Request, typename Response>
+  Expected<Response> make(grpc::Status (api::Arbiter::Stub::*method)(grpc::ClientContext*,
+                                                                     const Request&, Response*),
+                          const Request& request,
+                          bool (*may_be_repeated)(const grpc::Status&,
+                                                  const grpc::ClientContext&)) {
+    for (;;) {
+      grpc::ClientContext context;
+      limit(context);
+      Response response;
+      const grpc::Status status = (stub_.get()->*method)(&context, request, &response);
+      if (status.ok()) return response;
+      if (!may_be_repeated(status, context) || !reconnect()) {
+        return tl::unexpected(failure(status, context));
+      }
+    }
+  }
+
   std::string path_;
   std::chrono::duration<double> limit_;
   std::chrono::system_clock::time_point deadline_;
+  int reconnections_ = 0;  // in a row
+  std::chrono::steady_clock::time_point reconnected_;
   std::unique_ptr<api::Arbiter::Stub> stub_;
 };
 

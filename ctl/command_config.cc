@@ -17,7 +17,7 @@ Outcome run_config_show(const Session& session, const ConfigShowArguments& argum
   if (!client) return tl::unexpected(client.error());
   api::GetConfigRequest request;
   request.set_pool(arguments.pool);
-  auto config = client->call(&api::Arbiter::Stub::GetConfig, request);
+  auto config = client->ask(&api::Arbiter::Stub::GetConfig, request);
   if (!config) return tl::unexpected(config.error());
   if (arguments.changed) {
     auto& settings = *config->mutable_settings();
@@ -71,7 +71,7 @@ Outcome run_config_check(const Session& session, const ConfigCheckArguments& arg
   api::CheckConfigRequest request;
   request.set_file(file.lexically_normal().string());
   request.set_load_applications(arguments.load);
-  const auto checked = client->call(&api::Arbiter::Stub::CheckConfig, request);
+  const auto checked = client->ask(&api::Arbiter::Stub::CheckConfig, request);
   if (!checked) return tl::unexpected(checked.error());
   if (session.json) print_json(*checked);
   if (!checked->valid()) {

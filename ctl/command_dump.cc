@@ -34,7 +34,7 @@ Outcome run_dump(const Session& session, const DumpArguments& arguments) {
   if (!client) return tl::unexpected(client.error());
   api::DumpWorkerRequest request;
   request.set_pid(arguments.pid);
-  const auto dumped = client->call(&api::Arbiter::Stub::DumpWorker, request);
+  const auto dumped = client->ask(&api::Arbiter::Stub::DumpWorker, request);
   if (!dumped) return tl::unexpected(dumped.error());
   if (session.json) {
     print_json(*dumped);

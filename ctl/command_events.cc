@@ -72,7 +72,7 @@ Outcome run_events(const Session& session, const EventsArguments& arguments) {
   request.set_pool(arguments.pool);
   request.set_after_sequence(arguments.after);
   if (arguments.last != 0) {
-    const auto status = client->call(&api::Arbiter::Stub::GetStatus, api::GetStatusRequest());
+    const auto status = client->ask(&api::Arbiter::Stub::GetStatus, api::GetStatusRequest());
     if (!status) return tl::unexpected(status.error());
     const std::uint64_t latest = status->arbiter().revision();
     const std::uint64_t before = latest - std::min<std::uint64_t>(latest, arguments.last);
@@ -96,6 +96,9 @@ Outcome run_events(const Session& session, const EventsArguments& arguments) {
     if (status.ok()) return {};
     // Cut off for being slow: what was missed is still in the history.
     if (reason_of(context) == "SLOW_SUBSCRIBER") continue;
+    // The program after an upgrade goes on with the history.
+    const bool limited = !arguments.follow || session.timeout;
+    if (Client::was_left(status, context) && client->reconnect(limited)) continue;
     return tl::unexpected(client->failure(status, context));
   }
 }

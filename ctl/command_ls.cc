@@ -26,7 +26,7 @@ Expected<api::GetStatusResponse> status_of(const Instance& instance,
   auto connection = connect_to(instance.path, limit);
   if (!connection) return tl::unexpected(std::move(connection).error());
   Client client(std::move(*connection), limit);
-  return client.call(&api::Arbiter::Stub::GetStatus, api::GetStatusRequest());
+  return client.ask(&api::Arbiter::Stub::GetStatus, api::GetStatusRequest());
 }
 
 // {"instances": [{"instance": NAME, "address": ADDRESS, "error": WHY} or with "arbiter" and

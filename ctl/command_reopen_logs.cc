@@ -8,7 +8,7 @@ namespace corn::ctl {
 Outcome run_reopen_logs(const Session& session) {
   auto client = Client::connect(session, kQuickLimit);
   if (!client) return tl::unexpected(client.error());
-  const auto reopened = client->call(&api::Arbiter::Stub::ReopenLogs, api::ReopenLogsRequest());
+  const auto reopened = client->ask(&api::Arbiter::Stub::ReopenLogs, api::ReopenLogsRequest());
   if (!reopened) return tl::unexpected(reopened.error());
   if (session.json) {
     print_json(*reopened);

@@ -10,7 +10,7 @@ Outcome run_shutdown(const Session& session, const ShutdownArguments& arguments)
   if (!client) return tl::unexpected(client.error());
   api::ShutdownRequest request;
   request.set_quick(arguments.quick);
-  const auto begun = client->call(&api::Arbiter::Stub::Shutdown, request);
+  const auto begun = client->ask(&api::Arbiter::Stub::Shutdown, request);
   if (!begun) return tl::unexpected(begun.error());
   if (session.json) {
     print_json(*begun);

@@ -98,7 +98,7 @@ Outcome run_status(const Session& session, const StatusArguments& arguments) {
   if (!client) return tl::unexpected(client.error());
   api::GetStatusRequest request;
   request.set_pool(arguments.pool);
-  const auto status = client->call(&api::Arbiter::Stub::GetStatus, request);
+  const auto status = client->ask(&api::Arbiter::Stub::GetStatus, request);
   if (!status) return tl::unexpected(status.error());
   if (session.json) {
     print_json(*status);

@@ -80,7 +80,7 @@ Outcome run_upgrade(const Session& session) {
   const auto deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(limit);
   auto client = Client::connect(session, kWaitingLimit);
   if (!client) return tl::unexpected(client.error());
-  const auto before = client->call(&api::Arbiter::Stub::GetStatus, api::GetStatusRequest());
+  const auto before = client->ask(&api::Arbiter::Stub::GetStatus, api::GetStatusRequest());
   if (!before) return tl::unexpected(before.error());
   const auto upgraded = client->call(&api::Arbiter::Stub::Upgrade, api::UpgradeRequest());
   if (!upgraded) return tl::unexpected(upgraded.error());

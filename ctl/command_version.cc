@@ -14,7 +14,7 @@ namespace {
 Expected<api::ArbiterStatus> running_arbiter(const Session& session) {
   auto client = Client::connect(session, kQuickLimit);
   if (!client) return tl::unexpected(client.error());
-  const auto status = client->call(&api::Arbiter::Stub::GetStatus, api::GetStatusRequest());
+  const auto status = client->ask(&api::Arbiter::Stub::GetStatus, api::GetStatusRequest());
   if (!status) return tl::unexpected(status.error());
   return status->arbiter();
 }

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -14,8 +15,10 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <set>
+#include <thread>
 #include <utility>
 
 namespace corn::ctl {
@@ -25,6 +28,12 @@ constexpr std::string_view kEnding = ".sock";
 
 // A probe of an arbiter that doesn't even accept may take so long.
 constexpr std::chrono::seconds kProbeLimit{2};
+
+// How long an arbiter that lives is waited for that can't be reached. An upgrade in place has the
+// new program read its settings before it opens the control socket.
+constexpr std::chrono::milliseconds kChangeoverLimit{3000};
+constexpr std::chrono::milliseconds kFirstPause{5};
+constexpr std::chrono::milliseconds kLongestPause{100};
 
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
@@ -77,6 +86,45 @@ std::string list(const std::vector<Instance>& instances) {
   std::string text;
   for (const Instance& instance : instances) text += "\n  " + instance.name;
   return text;
+}
+
+// Whether a process holds an instance (RUNTIME_DIRECTORY/NAME.lock has its pid) whose control
+// socket isn't in its place. Locking the file to find out could refuse an arbiter its start.
+bool somebody_changes_over() {
+  for (const std::string& directory : runtime_directories()) {
+    const std::unique_ptr<DIR, int (*)(DIR*)> listing(::opendir(directory.c_str()), ::closedir);
+    if (!listing) continue;
+    while (const dirent* entry = ::readdir(listing.get())) {
+      constexpr std::string_view kLock = ".lock";
+      const std::string_view file = entry->d_name;
+      if (!file.ends_with(kLock)) continue;
+      const std::string stem =
+          directory + "/" + std::string(file.substr(0, file.size() - kLock.size()));
+      std::ifstream lock(stem + std::string(kLock));
+      pid_t pid = 0;
+      if (!(lock >> pid) || pid <= 0 || (::kill(pid, 0) != 0 && errno != EPERM)) continue;
+      base::UniqueFd socket;
+      const int error = try_connect(stem + std::string(kEnding), kProbeLimit, socket);
+      if (error == ENOENT || error == ECONNREFUSED) return true;
+    }
+  }
+  return false;
+}
+
+// Tries again while there is hope.
+template <typename Attempt>
+auto patiently(std::chrono::duration<double> limit, const Attempt& attempt) {
+  using Clock = std::chrono::steady_clock;
+  const auto deadline =
+      Clock::now() + std::min<std::chrono::duration<double>>(limit, kChangeoverLimit);
+  auto pause = kFirstPause;
+  for (;;) {
+    auto result = attempt();
+    if (result || result.error().code != ExitCode::kNotReachable) return result;
+    if (Clock::now() + pause >= deadline || !somebody_changes_over()) return result;
+    std::this_thread::sleep_for(pause);
+    pause = std::min(pause * 2, kLongestPause);
+  }
 }
 
 Expected<std::string> path_of_instance(const std::string& name) {
@@ -193,6 +241,11 @@ Expected<Connection> connect_to(const std::string& path, std::chrono::duration<d
   }
 }
 
+Expected<Connection> connect_patiently(const std::string& path,
+                                       std::chrono::duration<double> limit) {
+  return patiently(limit, [&] { return connect_to(path, limit); });
+}
+
 Expected<Connection> find_arbiter(const Session& session, std::chrono::duration<double> limit) {
   const auto path = [&]() -> Expected<std::string> {
     if (!session.control.empty()) return socket_path(session.control);
@@ -201,9 +254,12 @@ Expected<Connection> find_arbiter(const Session& session, std::chrono::duration<
       return socket_path(address);
     }
     return path_of_only_instance();
-  }();
-  if (!path) return tl::unexpected(path.error());
-  return connect_to(*path, limit);
+  };
+  return patiently(limit, [&]() -> Expected<Connection> {
+    const auto found = path();
+    if (!found) return tl::unexpected(found.error());
+    return connect_to(*found, limit);
+  });
 }
 
 }  // namespace corn::ctl

@@ -40,8 +40,13 @@ Expected<std::string> socket_path(std::string_view address);
 // Connects within the time limit.
 Expected<Connection> connect_to(const std::string& path, std::chrono::duration<double> limit);
 
+// The same, but waits for a moment while an arbiter is about to open its control socket: it starts,
+// or is being upgraded in place.
+Expected<Connection> connect_patiently(const std::string& path,
+                                       std::chrono::duration<double> limit);
+
 // Connects to the arbiter that --control, -i, $CORN_CONTROL or, failing all, there being only one
-// running, name.
+// running, name. Patiently, too.
 Expected<Connection> find_arbiter(const Session& session, std::chrono::duration<double> limit);
 
 }  // namespace corn::ctl

@@ -38,7 +38,7 @@ std::optional<Refusal> Call::objection() {
                        (board_.allowed_uid == 0 ? "" : " and root") + " may",
                    "UID_NOT_ALLOWED"};
   }
-  if (board_.stopping) return stopping();
+  if (board_.stopping) return board_.upgrading ? upgrading() : stopping();
   if (board_.open.size() >= kMostOpenCalls) {
     return Refusal{grpc::StatusCode::RESOURCE_EXHAUSTED,
                    "too many calls are open (" + std::to_string(kMostOpenCalls) +

@@ -43,8 +43,9 @@ struct Switchboard {
   uid_t allowed_uid = 0;
   Peers peers;
   std::set<std::shared_ptr<Call>> open;
-  bool stopping = false;  // calls are refused
-  bool drained = false;   // the queue is shut down: what it still hands back must start nothing new
+  bool stopping = false;   // calls are refused
+  bool upgrading = false;  // stopping, for another program to go on
+  bool drained = false;  // the queue is shut down: what it still hands back must start nothing new
 };
 
 // As many as a fleet of dashboards may need; a call costs some kilobytes.

@@ -62,7 +62,7 @@ class ControlServer::Impl {
   Impl(const ControlServerOptions& options, driver::Door& door);
 
   base::Status serve(ControlSocket socket);
-  void stop();
+  void stop(bool upgrading);
 
  private:
   void run();
@@ -142,13 +142,16 @@ void ControlServer::Impl::accepted(base::UniqueFd connection, uid_t uid) {
   });
 }
 
-void ControlServer::Impl::stop() {
+void ControlServer::Impl::stop(bool upgrading) {
   if (!std::exchange(running_, false)) return;
   acceptor_.reset();
-  mailbox_->post([this] {
+  mailbox_->post([this, upgrading] {
     board_->stopping = true;
+    board_->upgrading = upgrading;
     const std::set<std::shared_ptr<Call>> open = board_->open;
-    for (const std::shared_ptr<Call>& call : open) call->refuse(stopping());
+    for (const std::shared_ptr<Call>& call : open) {
+      call->refuse(upgrading ? interrupted() : stopping());
+    }
   });
   server_->Shutdown(std::chrono::system_clock::now() + kStopGrace);
   // On the queue's own thread, so that it isn't about to start something there: gRPC aborts at
@@ -179,6 +182,6 @@ ControlServer::ControlServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)
 
 ControlServer::~ControlServer() { stop(); }
 
-void ControlServer::stop() { impl_->stop(); }
+void ControlServer::stop(bool upgrading) { impl_->stop(upgrading); }
 
 }  // namespace corn::control

@@ -43,8 +43,9 @@ class ControlServer {
 
   // Answers what the door has replied to until now, ends all other calls with UNAVAILABLE, removes
   // the socket if it's still the one made by start(), and joins the threads. Takes at most about a
-  // second, when clients don't read. The door may call back later; that does nothing.
-  void stop();
+  // second, when clients don't read. The door may call back later; that does nothing. `upgrading`:
+  // another program is to take the arbiter's place, and clients may come back at once.
+  void stop(bool upgrading = false);
 
  private:
   class Impl;

@@ -37,6 +37,17 @@ Refusal stopping() {
   return {grpc::StatusCode::UNAVAILABLE, "the arbiter is shutting down", "STOPPING"};
 }
 
+Refusal upgrading() {
+  return {grpc::StatusCode::UNAVAILABLE,
+          "the arbiter is being upgraded in place; nothing was done, try again", "UPGRADING"};
+}
+
+Refusal interrupted() {
+  return {grpc::StatusCode::UNAVAILABLE,
+          "the arbiter is being upgraded in place; what it has begun goes on (see cornctl status)",
+          "INTERRUPTED"};
+}
+
 Refusal queue_full() {
   return {grpc::StatusCode::UNAVAILABLE,
           "the arbiter takes no more commands at the moment; nothing was done, try again",

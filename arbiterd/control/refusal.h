@@ -22,6 +22,9 @@ struct Refusal {
 grpc::Status to_status(const Refusal& refusal, grpc::ServerContext& context);
 
 Refusal stopping();
+// While the arbiter is being upgraded in place: of a call that comes in, and of one that is open.
+Refusal upgrading();
+Refusal interrupted();
 Refusal queue_full();
 Refusal not_yet(std::string_view what);  // "cornctl dump"; "WHAT is not in this version ..."
 

@@ -7,6 +7,8 @@ import os
 import pathlib
 import shutil
 import signal
+import subprocess
+import threading
 import time
 
 import pytest
@@ -189,3 +191,31 @@ def test_watchers_resume_by_sequence_number(site):
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert int(events[0]["sequence"]) == last + 1
     assert events[0]["kind"] == "UPGRADE_STARTED"
+
+
+def test_cornctl_is_answered_whenever_it_asks_during_upgrades(site):
+    arbiter = site.start("wsgi_test:application")
+    follower = subprocess.Popen([BIN / "cornctl", "--json", "events", "-f"], env=site.environment(),
+                                cwd=site.app, stdout=subprocess.PIPE, text=True)
+    stop, answers = threading.Event(), []
+    def ask():
+        while not stop.is_set():
+            for command in ("status", "config show", "events"):
+                answers.append(arbiter.cornctl(*command.split()))
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        for count in range(1, 6):
+            arbiter.send(signal.SIGUSR2)
+            wait_until(lambda n=count: upgrades(arbiter) == n, f"upgrade {count}")
+            arbiter.wait_ready()
+    finally:
+        stop.set()
+        asking.join()
+    failed = [(a.args, a.returncode, a.stderr) for a in answers if a.returncode != 0]
+    assert not failed and len(answers) > 15, (len(answers), failed)
+    last = int(arbiter.events()[-1]["sequence"])
+    assert arbiter.stop() == 0
+    seen = [int(json.loads(line)["sequence"]) for line in follower.communicate()[0].splitlines()]
+    # Over all five programs, nothing missing and nothing twice.
+    assert seen == list(range(1, len(seen) + 1)) and seen[-1] >= last, (seen, last)

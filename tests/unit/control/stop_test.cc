@@ -57,6 +57,19 @@ TEST_F(StopTest, EndsWaitingCallsAndStreamsUnavailable) {
   });
 }
 
+TEST_F(StopTest, BeforeAnUpgradeWhoWaitsIsToldThatItGoesOn) {
+  grpc::ClientContext context;
+  limit(context);
+  api::WatchEventsRequest request;
+  request.set_follow(true);
+  const auto reader = arbiter_->WatchEvents(&context, request);
+  std::size_t subscribers = 0;
+  while (subscribers == 0) door_.run([&] { subscribers = door_.subscribers(); });
+  server_->stop(true);
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(reason(context), "INTERRUPTED");
+}
+
 TEST_F(StopTest, DeliversWhatTheDoorHasRepliedBefore) {
   for (int round = 0; round < 20; ++round) {
     door_.run([this] {

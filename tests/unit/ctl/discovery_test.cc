@@ -2,7 +2,9 @@
 // How cornctl finds an arbiter.
 #include <sys/stat.h>
 
+#include <chrono>
 #include <fstream>
+#include <thread>
 
 #include "cornctl_fixture.h"
 
@@ -36,6 +38,33 @@ TEST_F(DiscoveryTest, NoneRunningIsStatus3AndSaysWhereItLooked) {
   EXPECT_EQ(run.status, 3);
   EXPECT_NE(run.err.find("no arbiter is running (looked in " + runtime()), std::string::npos)
       << run.err;
+}
+
+// As during an upgrade in place: the instance's lock names a process, and its socket is gone.
+TEST_F(DiscoveryTest, AnArbiterThatIsAboutToOpenItsSocketIsWaitedFor) {
+  std::ofstream(runtime() + "/hello.lock") << ::getpid() << "\n";
+  for (const std::vector<std::string>& who : std::vector<std::vector<std::string>>{
+           {"-i", "hello", "status"}, {"--control", address(), "events"}}) {
+    servers_.clear();
+    std::thread late([this] {
+      // Long enough for the first attempts to fail; the outcome doesn't depend on it.
+      ::usleep(200'000);
+      start();
+    });
+    const Ended run = cornctl(who);
+    late.join();
+    EXPECT_EQ(run.status, 0) << run.err;
+  }
+}
+
+TEST_F(DiscoveryTest, NobodyIsWaitedForWhoseProcessHasEnded) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(0);
+  ::waitpid(child, nullptr, 0);
+  std::ofstream(runtime() + "/hello.lock") << child << "\n";
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(cornctl({"-i", "hello", "status"}).status, 3);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
 }
 
 TEST_F(DiscoveryTest, SeveralAreListedAndOneAskedFor) {
