@@ -5,6 +5,8 @@ import shutil
 import signal
 import sys
 
+from corn import bundle
+
 EXIT_IN_THE_WAY = 1
 SYSTEM_PLACE = "/usr/sbin/arbiterd"
 
@@ -39,8 +41,10 @@ def find_arbiterd():
 
 
 def environment_for_arbiterd():
-    """This process's variables, and the virtual environment that its interpreter belongs to."""
+    """This process's variables, the virtual environment that its interpreter belongs to, and the way
+    into the bundle that it runs from."""
     environment = dict(os.environ)
+    environment.update(bundle.environment())
     if sys.prefix != sys.base_prefix:
         environment.setdefault("VIRTUAL_ENV", sys.prefix)
     return environment
@@ -67,12 +71,10 @@ def become(program, arguments, environment):
     os.execve(program, [program, *arguments], environment)
 
 
-def run_arbiterd(arguments, extra_environment=None):
+def run_arbiterd(arguments):
     """Becomes arbiterd, with these arguments. SystemExit when that isn't possible."""
     program = find_arbiterd()
-    environment = environment_for_arbiterd()
-    environment.update(extra_environment or {})
     try:
-        become(program, arguments, environment)
+        become(program, arguments, environment_for_arbiterd())
     except OSError as error:
         fail(f"{program} cannot be run: {error.strerror}")

@@ -6,27 +6,58 @@ script process, keeps the Python state that workers are forked from.
         |  fork                             |  channel, CORN_SCRIPT_FD
         +------------------------------> script process: obeys, and at the end leaves run()
 """
+import importlib
+import importlib.machinery
+import importlib.util
 import os
 import signal
 import socket
 import sys
+import sysconfig
 import threading
 
-from corn import inherited, launcher
+from corn import __version__, inherited, launcher
 
 CHANNEL_VARIABLE = "CORN_SCRIPT_FD"
+ENGINE = "_engine"
 
 
-def load_engine():
+def places_of_engine(program):
+    """Where Corn's installation keeps the engine, for a package that is a copy without it."""
+    beside = os.path.join(os.path.dirname(program), "..", "python", "corn")
+    version = ".".join(map(str, sys.version_info[:2]))
+    for directory in (beside, "/usr/lib/python3/dist-packages/corn",
+                      f"/usr/local/lib/python{version}/dist-packages/corn"):
+        yield os.path.normpath(os.path.join(directory, ENGINE + sysconfig.get_config_var("EXT_SUFFIX")))
+
+
+def import_engine(program):
     try:
-        from corn import _engine
-        return _engine
+        return importlib.import_module(f"corn.{ENGINE}")
+    except ModuleNotFoundError:
+        for path in filter(os.path.exists, places_of_engine(program)):
+            name = f"corn.{ENGINE}"
+            loader = importlib.machinery.ExtensionFileLoader(name, path)
+            specification = importlib.util.spec_from_file_location(name, path, loader=loader)
+            sys.modules[name] = module = importlib.util.module_from_spec(specification)
+            loader.exec_module(module)
+            return module
+        raise
+
+
+def load_engine(program):
+    """The engine that belongs to the arbiterd at `program`. SystemExit, with a sentence, without."""
+    try:
+        engine = import_engine(program)
     except ImportError as error:
         version = ".".join(map(str, sys.version_info[:2]))
-        return launcher.fail(
-            f"the engine can't be loaded into this Python {version}: {error}. A script that calls "
-            "run() needs Corn's package as it was built and installed, outside of any archive, and "
-            "the Python it was built for; `python3 -m corn APP` does without")
+        launcher.fail(f"the engine cannot be loaded into this Python {version}: {error}. A script "
+                      "that calls run() needs Corn installed and the Python it was built for, which "
+                      "is Debian's /usr/bin/python3; `python3 -m corn APP` does without")
+    if engine.version != __version__:
+        launcher.fail(f"the package corn is of version {__version__}, but the engine, "
+                      f"{engine.__file__}, of {engine.version}; install the same version of both")
+    return engine
 
 
 def warn_of_threads():
@@ -63,7 +94,7 @@ def run(app, arguments=()):
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("run() is to be called in the main thread")
     program = launcher.find_arbiterd()
-    engine = load_engine()
+    engine = load_engine(program)
     warn_of_threads()
     if app.cfg.daemon:
         daemonize()
