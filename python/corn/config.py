@@ -4,6 +4,7 @@
 What the settings are is arbiterd's table. A value is brought into its setting's type here, so that a
 wrong one is told where it is set; ranges and everything else are checked by arbiterd.
 """
+import importlib
 import inspect
 import json
 import os
@@ -104,7 +105,15 @@ CONVERSIONS = {
 }
 
 
+def imported(path):
+    """The function that "package.module.function" names; None where there is none."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name, None) if module else None
+
+
 def check_hook(name, value):
+    if isinstance(value, str):
+        value = imported(value) or value
     if not callable(value):
         raise TypeError(f"{name} = {value!r}: a function is wanted")
     counts = HOOK_ARGUMENTS.get(name, ())

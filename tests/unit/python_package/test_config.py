@@ -70,6 +70,14 @@ def test_callables_are_told_as_functions():
     assert values(cfg) == {"worker_exit": ("", "function"), "post_request": ("", "function")}
 
 
+def test_a_hook_may_be_named_by_its_path():
+    cfg = Config()
+    cfg.set("when_ready", "functools.lru_cache")
+    assert cfg.when_ready is functools.lru_cache
+    with pytest.raises(TypeError, match="'functools.no_such' *: a function is wanted"):
+        cfg.set("when_ready", "functools.no_such")
+
+
 def test_settings_of_one_start_are_not_told():
     cfg = Config()
     cfg.set("print_config", True)
