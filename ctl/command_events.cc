@@ -34,6 +34,19 @@ std::string padded(const std::string& text, std::size_t wanted, bool right = fal
   return right ? padding + text : text + padding;
 }
 
+// "in GET /report; 1.2 s of CPU time, at most 45 MiB"; empty for all but ends.
+std::string last_state(const api::Event& event) {
+  std::string text;
+  if (!event.request().empty()) {
+    text = (event.in_request() ? "in " : "last request ") + event.request();
+  }
+  if (event.has_exit() && event.exit().max_rss_bytes() > 0) {
+    text += (text.empty() ? "" : "; ") + fixed(event.exit().cpu_seconds(), 1) +
+            " s of CPU time, at most " + bytes(event.exit().max_rss_bytes());
+  }
+  return text;
+}
+
 //    12  01-31 05:00:33  worker exited     4711  crashed(SEGV): killed by signal SEGV
 void print_event(const api::Event& event, bool whole, bool flush) {
   const std::string head =
@@ -44,7 +57,9 @@ void print_event(const api::Event& event, bool whole, bool flush) {
   // The pool that a command line without a settings file makes is the only one.
   std::string text = event.pool().empty() || event.pool() == "default" ? "" : event.pool() + ": ";
   if (!event.cause().empty()) text += event.cause() + (event.text().empty() ? "" : ": ");
-  text = harmless(text + event.text());
+  text = text + event.text();
+  if (const std::string state = last_state(event); whole && !state.empty()) text += "\n" + state;
+  text = harmless(text);
   const std::size_t taken = width(head) + width(kind) + width(rest);
   const std::string first = whole ? text.substr(0, text.find('\n'))
                                   : fit(text, taken < columns() ? columns() - taken : 1);

@@ -233,6 +233,12 @@ api::Event to_message(const driver::HistoryEvent& event) {
     exit.set_code(record.exit->code);
     if (record.exit->signal != 0) exit.set_signal(signal_name(record.exit->signal));
     exit.set_core_dumped(record.exit->core_dumped);
+    exit.set_cpu_seconds(std::chrono::duration<double>(record.exit->cpu_time).count());
+    exit.set_max_rss_bytes(record.exit->max_rss_bytes);
+  }
+  if (record.exit) {
+    message.set_request(clean_text(record.exit->request));
+    message.set_in_request(record.exit->in_request);
   }
   message.set_text(clean_text(record.text));
   return message;

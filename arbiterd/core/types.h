@@ -73,6 +73,11 @@ struct ExitStatus {
   int code = 0;       // exit code when signal is 0
   int signal = 0;     // signal that ended it; 0: it exited
   bool core_dumped = false;
+  // Nothing here is decided by these; they are for the record.
+  Duration cpu_time{0};             // user and system time; known ends only
+  std::uint64_t max_rss_bytes = 0;  // the most it ever had; known ends only
+  std::string request{};    // "GET /report", in which it was or was last; empty: it had none
+  bool in_request = false;  // it was
 };
 // "exited with status 3", "killed by signal SEGV (core dumped)".
 std::string to_string(const ExitStatus& status);

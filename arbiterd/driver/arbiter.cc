@@ -224,11 +224,14 @@ void Arbiter::on_exit(core::WorkerId id, const os::ExitStatus& status) {
   const auto found = workers_.find(id);
   if (found == workers_.end()) return;
   loop_->unwatch(found->second.channel.descriptor());
-  pools_[found->second.pool].totals.add(found->second.scoreboard.read());
+  const base::ScoreboardView left = found->second.scoreboard.read(true);
+  pools_[found->second.pool].totals.add(left);
+  core::ExitStatus end = to_core(status);
+  note_last_request(left, end);
   dumps_->on_exit(id, found->second.pid);
   workers_.erase(found);
   const bool killed = status.kind == os::ExitStatus::Kind::kSignaled && status.code == SIGKILL;
-  feed(core::WorkerExited{id, to_core(status), killed && oom_counter_.claim(loop_->now())});
+  feed(core::WorkerExited{id, std::move(end), killed && oom_counter_.claim(loop_->now())});
 }
 
 void Arbiter::log_start() const {

@@ -13,6 +13,8 @@ inline core::ExitStatus to_core(const os::ExitStatus& status) {
   result.code = status.kind == os::ExitStatus::Kind::kExited ? status.code : 0;
   result.signal = status.kind == os::ExitStatus::Kind::kSignaled ? status.code : 0;
   result.core_dumped = status.core_dumped;
+  result.cpu_time = status.cpu_time;
+  result.max_rss_bytes = status.max_rss_bytes;
   return result;
 }
 

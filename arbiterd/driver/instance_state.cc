@@ -43,12 +43,20 @@ WallTime to_wall(const json& value) {
 
 json from_exit(const std::optional<core::ExitStatus>& exit) {
   if (!exit) return {};
-  return json::array({exit->known, exit->code, exit->signal, exit->core_dumped});
+  return json::array({exit->known, exit->code, exit->signal, exit->core_dumped,
+                      exit->cpu_time.count(), exit->max_rss_bytes, exit->request,
+                      exit->in_request});
 }
 std::optional<core::ExitStatus> to_exit(const json& value) {
   if (value.is_null()) return std::nullopt;
-  return core::ExitStatus{value.at(0).get<bool>(), value.at(1).get<int>(), value.at(2).get<int>(),
-                          value.at(3).get<bool>()};
+  core::ExitStatus exit{value.at(0).get<bool>(), value.at(1).get<int>(), value.at(2).get<int>(),
+                        value.at(3).get<bool>()};
+  if (value.size() < 8) return exit;  // of an older version
+  exit.cpu_time = base::Duration(value.at(4).get<std::int64_t>());
+  exit.max_rss_bytes = value.at(5).get<std::uint64_t>();
+  exit.request = value.at(6).get<std::string>();
+  exit.in_request = value.at(7).get<bool>();
+  return exit;
 }
 
 json from_event(const HistoryEvent& event) {

@@ -44,6 +44,17 @@ bool is_default(const config::PoolSettings& pool, const std::string& setting) {
 
 }  // namespace
 
+void note_last_request(const base::ScoreboardView& left, core::ExitStatus& end) {
+  std::optional<base::TimePoint> oldest;
+  for (const base::SlotView& slot : left.slots) {
+    if (slot.method.empty()) continue;
+    if (slot.request_start ? oldest && *oldest <= *slot.request_start : end.in_request) continue;
+    end.request = slot.method + ' ' + slot.target;
+    end.in_request = slot.request_start.has_value();
+    oldest = slot.request_start;
+  }
+}
+
 void PoolTotals::add(const base::ScoreboardView& view) {
   requests += view.requests;
   errors += view.errors;

@@ -37,6 +37,10 @@ struct PoolTotals {
   [[nodiscard]] double latency_ms(double quantile) const;
 };
 
+// The request that a worker which has ended was in, of several the oldest; else one that it was in
+// last.
+void note_last_request(const base::ScoreboardView& left, core::ExitStatus& end);
+
 struct PoolRuntime {
   std::map<core::Generation, PoolGeneration> generations;
   // As long as the pool: connections in it outlive the workers that put them there.

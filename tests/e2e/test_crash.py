@@ -108,9 +108,12 @@ def test_supervision_stays_alive_while_a_reload_waits_for_a_long_request(site):
 
 def test_a_crashing_worker_is_recorded_with_its_signal(site):
     arbiter = site.start("-w", "1", "wsgi_test:application")
+    get(arbiter.port, "/last?x=1")
     os.kill(arbiter.workers()[0], signal.SIGSEGV)
     end = wait_until(arbiter.exits, "the end in the history")[0]
     assert end["cause"] == "crashed(SEGV)" and end["exit"]["signal"] == "SEGV"
+    assert end["request"] == "GET /last?x=1" and not end["inRequest"]
+    assert 0 < end["exit"]["cpuSeconds"] < 60 and int(end["exit"]["maxRssBytes"]) > 1 << 20
     arbiter.wait_ready(1)
 
 
@@ -134,6 +137,8 @@ def application(environ, start_response):
         get(arbiter.port)
     end = wait_until(arbiter.exits, "the end in the history")[0]
     assert end["cause"] == f"crashed({name})" and end["exit"]["signal"] == name
+    assert end["request"] == "GET /" and end["inRequest"]
+    assert "in GET /;" in arbiter.cornctl("events", "--whole").stdout
     log = arbiter.log()
     if format == "json":
         entry, = [json.loads(line) for line in log.splitlines() if "Native stack" in line]

@@ -124,6 +124,10 @@ TEST_F(EventsTest, SayHowAWorkerEnded) {
     crashed.cause = core::Cause::kCrashed;
     crashed.exit =
         core::ExitStatus{.known = true, .code = 0, .signal = SIGSEGV, .core_dumped = true};
+    crashed.exit->cpu_time = std::chrono::milliseconds(1500);
+    crashed.exit->max_rss_bytes = 45 << 20;
+    crashed.exit->request = "GET /x";
+    crashed.exit->in_request = true;
     door_.publish(crashed);
     core::Record recycled = crashed;
     recycled.cause = core::Cause::kMaxRequests;
@@ -143,6 +147,10 @@ TEST_F(EventsTest, SayHowAWorkerEnded) {
   EXPECT_EQ(event.cause(), "crashed(SEGV)");
   EXPECT_EQ(event.exit().signal(), "SEGV");
   EXPECT_TRUE(event.exit().core_dumped());
+  EXPECT_DOUBLE_EQ(event.exit().cpu_seconds(), 1.5);
+  EXPECT_EQ(event.exit().max_rss_bytes(), 45u << 20);
+  EXPECT_EQ(event.request(), "GET /x");
+  EXPECT_TRUE(event.in_request());
   ASSERT_TRUE(reader->Read(&event));
   EXPECT_EQ(event.cause(), "max-requests");
   EXPECT_TRUE(event.has_exit());

@@ -27,6 +27,10 @@ InstanceState some_state() {
   event.record.generation = 2;
   event.record.cause = core::Cause::kCrashed;
   event.record.exit = core::ExitStatus{true, 0, 11, true};
+  event.record.exit->cpu_time = std::chrono::milliseconds(7);
+  event.record.exit->max_rss_bytes = 1 << 20;
+  event.record.exit->request = "GET /x";
+  event.record.exit->in_request = true;
   event.record.text = "killed by signal SEGV\nwith \"quotes\"";
   state.history = {event};
   core::InheritedPool pool;
@@ -68,6 +72,10 @@ TEST(InstanceState, SurvivesItsText) {
   ASSERT_EQ(after->history.size(), 1U);
   ASSERT_TRUE(after->history[0].record.exit);
   EXPECT_EQ(after->history[0].record.exit->signal, 11);
+  EXPECT_EQ(after->history[0].record.exit->cpu_time, std::chrono::milliseconds(7));
+  EXPECT_EQ(after->history[0].record.exit->max_rss_bytes, 1U << 20U);
+  EXPECT_EQ(after->history[0].record.exit->request, "GET /x");
+  EXPECT_TRUE(after->history[0].record.exit->in_request);
   EXPECT_EQ(after->history[0].record.text, before.history[0].record.text);
   EXPECT_EQ(after->workers.at(core::WorkerId{7}).pidfd, 12);
   EXPECT_EQ(after->pools.at("web").listeners.at(1).file->inode, 99U);

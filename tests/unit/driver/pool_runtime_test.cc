@@ -73,5 +73,25 @@ TEST(PoolTotals, QuantilesAreUpperBoundsOfTheirBuckets) {
   EXPECT_LT(totals.latency_ms(0.99), 140.0);
 }
 
+TEST(LastRequest, IsTheOldestOfThoseUnderWayElseAnyOfThoseBefore) {
+  const base::TimePoint time(std::chrono::seconds(100));
+  base::ScoreboardView left;
+  core::ExitStatus none;
+  note_last_request(left, none);
+  EXPECT_EQ(none.request, "");
+  left.slots = {{1, std::nullopt, "", ""}, {2, std::nullopt, "GET", "/before"}};
+  core::ExitStatus idle;
+  note_last_request(left, idle);
+  EXPECT_EQ(idle.request, "GET /before");
+  EXPECT_FALSE(idle.in_request);
+  left.slots.push_back({3, time, "GET", "/younger"});
+  left.slots.push_back({4, time - std::chrono::seconds(1), "POST", "/older"});
+  left.slots.push_back({5, std::nullopt, "GET", "/done"});
+  core::ExitStatus busy;
+  note_last_request(left, busy);
+  EXPECT_EQ(busy.request, "POST /older");
+  EXPECT_TRUE(busy.in_request);
+}
+
 }  // namespace
 }  // namespace corn::driver
