@@ -69,6 +69,19 @@ std::optional<TimePoint> earliest(std::optional<TimePoint> a, std::optional<Time
 
 }  // namespace
 
+base::Result<base::WorkerConfig> receive_configuration(base::Channel& channel) {
+  auto message = channel.receive();
+  if (!message) return base::fail("cannot read the configuration: " + message.error().message);
+  if (*message) {
+    if (auto* configure = std::get_if<base::Configure>(&**message)) {
+      return std::move(configure->config);
+    }
+  }
+  return base::fail(
+      "the first message on the channel is not the configuration: arbiterd and workerd are of "
+      "different versions");
+}
+
 base::Result<std::unique_ptr<Link>> Link::open(base::UniqueFd channel) {
   if (::fcntl(channel.get(), F_SETFD, FD_CLOEXEC) < 0) {
     return base::fail_errno("cannot set up the channel", errno);
@@ -100,19 +113,6 @@ void Link::stop() {
   struct pollfd entry = {channel_.descriptor(), POLLOUT, 0};
   ::poll(&entry, 1, kSendWaitMilliseconds);
   flush_queue();
-}
-
-base::Result<base::WorkerConfig> Link::receive_configuration() {
-  auto message = channel_.receive();
-  if (!message) return base::fail("cannot read the configuration: " + message.error().message);
-  if (*message) {
-    if (auto* configure = std::get_if<base::Configure>(&**message)) {
-      return std::move(configure->config);
-    }
-  }
-  return base::fail(
-      "the first message on the channel is not the configuration: arbiterd and workerd are of "
-      "different versions");
 }
 
 base::Status Link::start(Callbacks callbacks, Milliseconds graceful_timeout,

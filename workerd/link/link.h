@@ -51,6 +51,9 @@ struct Callbacks {
   std::function<void()> overdue;  // exit_by()'s time is over; the process ends when it returns
 };
 
+// Waits for the first message on a child's channel, which must be Configure.
+base::Result<base::WorkerConfig> receive_configuration(base::Channel& channel);
+
 class Link {
  public:
   // Takes the channel, and this process's signals (see signals.h). Main thread, before other
@@ -60,9 +63,6 @@ class Link {
   ~Link();  // stop()
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
-
-  // Waits for the first message, which must be Configure. Before start().
-  base::Result<base::WorkerConfig> receive_configuration();
 
   // Starts the thread. `graceful_timeout` is what SIGTERM and being orphaned give to requests in
   // flight; an `orphan_timeout` of zero means to serve on for ever. `estate` is what another

@@ -5,6 +5,8 @@
 
 #include "base/log.h"
 #include "workerd/link/signals.h"
+#include "workerd/runtimes/python/gil.h"
+#include "workerd/runtimes/python/loader.h"
 #include "workerd/runtimes/wsgi/wsgi_application.h"
 
 namespace corn::process {
@@ -50,6 +52,15 @@ Loaded load_application(const base::WorkerConfig& config) {
       break;
   }
   return tl::unexpected(worker_error("this worker class is not available; use sync or gthread"));
+}
+
+tl::expected<void, app::LoadError> preload_application(const base::WorkerConfig& config) {
+  const bool asgi = config.worker_class == base::WorkerClass::kAsgi;
+  const python::GilHold hold;
+  auto callable = python::load_callable(config.application, asgi ? "asgi" : "wsgi");
+  if (!callable) return tl::unexpected(std::move(callable.error()));
+  python::keep_loaded();
+  return {};
 }
 
 }  // namespace corn::process

@@ -30,4 +30,7 @@ app::LoadError worker_error(std::string text);
 // without its lock. `config` outlives the application.
 Loaded load_application(const base::WorkerConfig& config);
 
+// Loads what load_application() of this process and of its forks will give to the runtime.
+tl::expected<void, app::LoadError> preload_application(const base::WorkerConfig& config);
+
 }  // namespace corn::process

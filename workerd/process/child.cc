@@ -3,11 +3,13 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
 
+#include "base/channel.h"
 #include "base/log.h"
 #include "base/process_title.h"
 #include "base/worker_config.h"
@@ -15,9 +17,13 @@
 #include "workerd/link/signals.h"
 #include "workerd/process/boot.h"
 #include "workerd/process/control.h"
+#include "workerd/process/descriptors.h"
 #include "workerd/process/serve.h"
+#include "workerd/process/template.h"
 #include "workerd/runtimes/python/config_file.h"
+#include "workerd/runtimes/python/hooks.h"
 #include "workerd/runtimes/python/interpreter.h"
+#include "workerd/runtimes/python/loader.h"
 
 namespace corn::process {
 namespace {
@@ -40,15 +46,21 @@ base::LogOptions log_options(const base::WorkerConfig& config) {
   return options;
 }
 
-int check(const base::WorkerConfig& config, link::Link& link) {
+int check(const base::WorkerConfig& config, link::Link& link, PyObject* script) {
+  if (script != nullptr) {
+    if (auto loaded = python::reload_script(script); !loaded) {
+      return boot_failed(link, config, worker_error(loaded.error().message));
+    }
+  }
   auto application = load_application(config);
   if (!application) return boot_failed(link, config, application.error());
   tell(link, base::Ready{});
   return 0;
 }
 
-int evaluate_configuration(const base::WorkerConfig& config, link::Link& link) {
-  base::Message message = python::evaluate_config_file(config.config_file);
+int evaluate_configuration(const base::WorkerConfig& config, link::Link& link, PyObject* script) {
+  base::Message message = script != nullptr ? python::evaluate_script(script)
+                                            : python::evaluate_config_file(config.config_file);
   const bool failed = std::holds_alternative<base::ConfigFailed>(message);
   tell(link, std::move(message));
   return failed ? kExitApplication : 0;
@@ -68,26 +80,51 @@ std::string title_of(const base::WorkerConfig& config) {
   return "corn: worker";
 }
 
-// Brings the process up to where the application can be loaded, and does its job.
-int run(const base::WorkerConfig& config, link::Link& link) {
-  const bool serves = config.role == base::WorkerRole::kServe;
-  if (auto set = base::set_process_title(title_of(config)); !set) {
-    base::log_debug("No process title: {}, ignoring", set.error().message);
-  }
-  if (auto opened = base::open_log(log_options(config)); !opened) {
-    return boot_failed(link, config, worker_error(opened.error().message));
-  }
-  if (serves) base::log_info("Booting worker with pid: {}", ::getpid());
-  if (config.capture_output && config.error_log != "-") {
-    if (auto redirected = redirect_output(); !redirected) {
-      return boot_failed(link, config, worker_error(redirected.error().message));
+// gunicorn's, after a worker that could not boot as well.
+void call_worker_exit() {
+  python::Hooks* hooks = python::Hooks::current();
+  if (hooks == nullptr || !hooks->is_set("worker_exit")) return;
+  if (const std::string error = hooks->worker_exit(); !error.empty()) base::log_error("{}", error);
+}
+
+int work(const base::WorkerConfig& config, link::Link& link, Control& control,
+         Descriptors descriptors, const Inheritance& inheritance) {
+  switch (config.role) {
+    case base::WorkerRole::kServe: {
+      const int status = serve(config, link, control, std::move(descriptors));
+      control.end_serving(status);
+      call_worker_exit();
+      return status;
     }
+    case base::WorkerRole::kCheck:
+      return check(config, link, inheritance.script);
+    case base::WorkerRole::kConfigHost:
+      return evaluate_configuration(config, link, inheritance.script);
+    case base::WorkerRole::kTemplate:
+      break;
+  }
+  return boot_failed(link, config, worker_error("a template has no link"));
+}
+
+// Brings the process up to where the application can be loaded, and does its job.
+int run(const base::WorkerConfig& config, link::Link& link, Inheritance inheritance) {
+  const bool serves = config.role == base::WorkerRole::kServe;
+  const base::Status prepared = prepare_process(config, inheritance);
+  if (serves) base::log_info("Booting worker with pid: {}", ::getpid());
+  if (!prepared && !inheritance.forked) {
+    return boot_failed(link, config, worker_error(prepared.error().message));
   }
   tell(link, base::Hello{::getpid(), CORN_VERSION});
 
   Control control(config, link);
+  Descriptors descriptors;
   base::Result<link::Estate> estate = link::Estate();
-  if (serves) estate = make_estate(config);
+  if (serves) {
+    auto taken = Descriptors::take(config, inheritance);
+    if (!taken) return boot_failed(link, config, worker_error(taken.error().message));
+    descriptors = std::move(*taken);
+    estate = descriptors.make_estate(config);
+  }
   if (!estate) return boot_failed(link, config, worker_error(estate.error().message));
   // Whoever waits for a check or for settings is gone with arbiterd.
   if (auto started =
@@ -95,27 +132,16 @@ int run(const base::WorkerConfig& config, link::Link& link) {
       !started) {
     return boot_failed(link, config, worker_error(started.error().message));
   }
-  python::InterpreterOptions options = python::InterpreterOptions::from(config);
-  options.fault_descriptor = base::log_descriptor();
-  options.fault_records = config.log_json;
-  auto interpreter = python::Interpreter::start(options);
+  auto interpreter = bring_up_python(config, inheritance);
   if (!interpreter) return boot_failed(link, config, worker_error(interpreter.error().message));
   link::reclaim_signal_handlers();
 
   int status = 0;
-  switch (config.role) {
-    case base::WorkerRole::kServe:
-      status = serve(config, link, control);
-      break;
-    case base::WorkerRole::kCheck:
-      status = check(config, link);
-      break;
-    case base::WorkerRole::kConfigHost:
-      status = evaluate_configuration(config, link);
-      break;
-    case base::WorkerRole::kTemplate:
-      status = boot_failed(link, config, worker_error("this workerd makes no templates"));
-      break;
+  if (prepared) {
+    status = work(config, link, control, std::move(descriptors), inheritance);
+  } else {
+    status = boot_failed(link, config, worker_error(prepared.error().message));
+    if (serves) call_worker_exit();
   }
   control.end_serving(status);
   return status;
@@ -123,18 +149,52 @@ int run(const base::WorkerConfig& config, link::Link& link) {
 
 }  // namespace
 
-int run_child(base::UniqueFd channel) {
-  auto link = link::Link::open(std::move(channel));
-  if (!link) {
-    base::log_error("Worker cannot boot: {}", link.error().message);
-    return kExitWorker;
+base::Status prepare_process(const base::WorkerConfig& config, const Inheritance& inheritance) {
+  if (auto set = base::set_process_title(title_of(config)); !set) {
+    base::log_debug("No process title: {}, ignoring", set.error().message);
   }
-  auto config = (*link)->receive_configuration();
+  // The same file as its maker's; what was opened there may have been renamed since. The
+  // descriptor's number stays: crash handlers know it.
+  auto opened = inheritance.log_is_open ? base::reopen_log() : base::open_log(log_options(config));
+  if (!opened) return opened;
+  if (config.capture_output && config.error_log != "-") {
+    if (auto redirected = redirect_output(); !redirected) return redirected;
+  }
+  if (!inheritance.failure.empty()) return base::fail(inheritance.failure);
+  const std::string& directory = config.working_directory;
+  if (inheritance.script != nullptr && !directory.empty() && ::chdir(directory.c_str()) != 0) {
+    return base::fail_errno("cannot change to the directory '" + directory + "'", errno);
+  }
+  return {};
+}
+
+base::Result<std::unique_ptr<python::Interpreter>> bring_up_python(const base::WorkerConfig& config,
+                                                                   Inheritance& inheritance) {
+  if (inheritance.interpreter) return std::move(inheritance.interpreter);
+  python::InterpreterOptions options = python::InterpreterOptions::from(config);
+  options.fault_descriptor = base::log_descriptor();
+  options.fault_records = config.log_json;
+  if (inheritance.script == nullptr) return python::Interpreter::start(options);
+  python::load_from_script(inheritance.script);
+  return python::Interpreter::adopt(options);
+}
+
+int run_child(base::UniqueFd channel_descriptor, Inheritance inheritance) {
+  base::Channel channel(std::move(channel_descriptor));
+  auto config = link::receive_configuration(channel);
   if (!config) {
     base::log_error("Worker cannot boot: {}", config.error().message);
     return kExitWorker;
   }
-  return run(*config, **link);
+  if (config->role == base::WorkerRole::kTemplate) {
+    return run_template(*config, std::move(channel), std::move(inheritance));
+  }
+  auto link = link::Link::open(channel.take());
+  if (!link) {
+    base::log_error("Worker cannot boot: {}", link.error().message);
+    return kExitWorker;
+  }
+  return run(*config, **link, std::move(inheritance));
 }
 
 }  // namespace corn::process

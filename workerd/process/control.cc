@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/unique_fd.h"
+#include "workerd/runtimes/python/hooks.h"
 #include "workerd/runtimes/python/stacks.h"
 
 namespace corn::process {
@@ -30,6 +31,9 @@ constexpr Milliseconds kExitLimit{30000};
 // answers. Together below the 250 ms that arbiterd leaves between SIGABRT and SIGKILL.
 constexpr Milliseconds kDumpWait{100};
 constexpr Milliseconds kAbortWait{100};
+constexpr Milliseconds kAbortHookWait{40};
+// For the hook worker_int, while the worker quits.
+constexpr Milliseconds kHookWait{250};
 // For the stacks of a worker that is to live on: a thread that keeps the interpreter's lock for so
 // long, though another wants it, hangs outside of Python; and the longest wait. Below kDumpLimit of
 // arbiterd/driver/dump.h.
@@ -113,10 +117,13 @@ void Control::end_overdue(Milliseconds limit, Milliseconds grace) {
 }
 
 void Control::quit() {
-  const std::lock_guard lock(mutex_);
-  leave_if_booting();
-  if (state_ == State::kServing) server_->quit();
-  link_.exit_by(kQuitLimit, 0);
+  {
+    const std::lock_guard lock(mutex_);
+    leave_if_booting();
+    if (state_ == State::kServing) server_->quit();
+    link_.exit_by(kQuitLimit, 0);
+  }
+  call_hook("worker_int", kHookWait);
 }
 
 void Control::leave_if_booting() const {
@@ -132,9 +139,18 @@ void Control::reopen_logs() {
   if (server_ != nullptr) server_->reopen_logs();
 }
 
+void Control::call_hook(const char* name, Milliseconds limit) {
+  python::Hooks* hooks = python::Hooks::current();
+  if (hooks == nullptr) return;
+  if (const std::string text = hooks->end_worker(name, limit); !text.empty()) {
+    base::log_error("{}", text);
+  }
+}
+
 void Control::abort() {
   base::log_critical("Worker aborted by SIGABRT (pid: {}); its requests and stacks:\n{}{}",
                      ::getpid(), requests(), stacks());
+  call_hook("worker_abort", kAbortHookWait);
   const std::lock_guard lock(mutex_);
   if (server_ != nullptr) server_->abort_requests(kAbortWait);
 }

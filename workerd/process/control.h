@@ -42,6 +42,8 @@ class Control {
   // Nobody is being served, and the application may take minutes to load.
   void leave_if_booting() const;
   void reopen_logs();
+  // worker_int or worker_abort, where it is set. Link's thread.
+  static void call_hook(const char* name, base::Milliseconds limit);
   void abort();
   void overdue();
   [[nodiscard]] std::string requests() const;

@@ -101,23 +101,36 @@ class LinkTest : public ::testing::Test {
   std::unique_ptr<Link> link_;
 };
 
-TEST_F(LinkTest, TheFirstMessageConfigures) {
+class ConfigurationTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto pair = Channel::make_pair();
+    ASSERT_TRUE(pair);
+    arbiter_ = std::move(pair->first);
+    child_ = std::move(pair->second);
+  }
+
+  Channel arbiter_;
+  Channel child_;
+};
+
+TEST_F(ConfigurationTest, TheFirstMessageConfigures) {
   base::Configure configure;
   configure.config.application = "wsgi:app";
   ASSERT_TRUE(arbiter_.send(configure));
-  auto config = link_->receive_configuration();
+  auto config = receive_configuration(child_);
   ASSERT_TRUE(config);
   EXPECT_EQ(config->application, "wsgi:app");
 }
 
-TEST_F(LinkTest, AnotherFirstMessageIsRefused) {
+TEST_F(ConfigurationTest, AnotherFirstMessageIsRefused) {
   ASSERT_TRUE(arbiter_.send(base::Ping{1}));
-  EXPECT_FALSE(link_->receive_configuration());
+  EXPECT_FALSE(receive_configuration(child_));
 }
 
-TEST_F(LinkTest, AnArbiterThatDiedFirstIsNamed) {
+TEST_F(ConfigurationTest, AnArbiterThatDiedFirstIsNamed) {
   arbiter_ = Channel();
-  EXPECT_FALSE(link_->receive_configuration());
+  EXPECT_FALSE(receive_configuration(child_));
 }
 
 TEST_F(LinkTest, MessagesAreObeyedInOrder) {

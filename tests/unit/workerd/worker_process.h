@@ -86,6 +86,9 @@ class WorkerProcess {
   }
   bool wait_until_ready() { return receive<base::Hello>() && receive<base::Ready>(); }
   bool send(const base::Message& message) { return static_cast<bool>(channel_.send(message)); }
+  bool send(const base::Message& message, const std::vector<int>& descriptors) {
+    return static_cast<bool>(channel_.send(message, descriptors));
+  }
   void leave() { channel_ = base::Channel(); }  // as arbiterd does that is killed
   void signal(int number) const { ::kill(pid_, number); }
 
@@ -178,6 +181,7 @@ class WorkerProcess {
   }
 
   [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] int listener_descriptor() const { return listener_.get(); }
   [[nodiscard]] std::uint16_t port() const { return port_; }
   [[nodiscard]] const std::string& directory() const { return directory_; }
   [[nodiscard]] base::ScoreboardView scoreboard() const { return scoreboard_.read(true); }

@@ -43,27 +43,58 @@ bool read_values(PyObject* list, base::ConfigValues& values) {
   return true;
 }
 
-}  // namespace
-
-base::Message evaluate_config_file(const std::string& location) {
-  const GilHold hold;
-  const Ref evaluate = run_embedded(kConfigFileSource, "<corn configuration>", "evaluate");
-  const Ref path = to_str(location);
-  const Ref result =
-      evaluate && path ? Ref::steal(PyObject_CallOneArg(evaluate.get(), path.get())) : Ref();
-  PyObject* list = nullptr;
+// What a function of config_file.py makes of its argument, or what there is to be told instead.
+// With the lock.
+base::Result<Ref> ask(const char* function_name, PyObject* argument, const std::string& location) {
+  const Ref function = run_embedded(kConfigFileSource, "<corn configuration>", function_name);
+  const Ref result = function && argument != nullptr
+                         ? Ref::steal(PyObject_CallOneArg(function.get(), argument))
+                         : Ref();
+  PyObject* answer = nullptr;
   PyObject* why = nullptr;
-  if (!result || PyArg_ParseTuple(result.get(), "OO", &list, &why) == 0) {
-    return failed(location + ": " + take_exception().text);
+  if (!result || PyArg_ParseTuple(result.get(), "OO", &answer, &why) == 0) {
+    return base::fail(location + ": " + take_exception().text);
   }
-  if (why != Py_None) return failed(to_text(why));
+  if (why != Py_None) return base::fail(to_text(why));
+  return Ref::borrow(answer);
+}
+
+base::Message to_message(const base::Result<Ref>& list, const std::string& location) {
+  if (!list) return failed(list.error().message);
   base::ConfigValues values;
-  if (!PyList_Check(list) || !read_values(list, values)) {
+  if (!PyList_Check(list->get()) || !read_values(list->get(), values)) {
     return failed(location + ": " + take_exception().text);
   }
   base::Message message = std::move(values);
   if (!base::encode(message)) return too_large(location, std::get<base::ConfigValues>(message));
   return message;
+}
+
+constexpr const char* kScript = "the script";
+
+}  // namespace
+
+base::Message evaluate_config_file(const std::string& location) {
+  const GilHold hold;
+  return to_message(ask("evaluate", to_str(location).get(), location), location);
+}
+
+base::Message evaluate_script(PyObject* application) {
+  const GilHold hold;
+  return to_message(ask("script_values", application, kScript), kScript);
+}
+
+base::Result<Ref> config_namespace(const std::string& location) {
+  const GilHold hold;
+  if (location.empty()) return Ref::steal(PyDict_New());
+  return ask("namespace", to_str(location).get(), location);
+}
+
+base::Result<Ref> reload_script(PyObject* application) {
+  const GilHold hold;
+  auto answer = ask("reload_script", application, kScript);
+  if (!answer) return answer;
+  return Ref::steal(PyDict_New());
 }
 
 }  // namespace corn::python

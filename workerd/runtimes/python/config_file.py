@@ -121,19 +121,52 @@ def json_form(value):
         return ""
 
 
-def evaluate(location):
-    """([(name, JSON value or "", type name, line)], None), or (None, why not).
+def type_name(value):
+    """Whatever can be a hook is a function."""
+    function = callable(value) and not isinstance(value, type)
+    return "function" if function else type(value).__name__
 
-    `location` is a path, file:PATH or python:MODULE.
-    """
+
+def load(location):
+    """(module, source) of a path, file:PATH or python:MODULE."""
+    if location.startswith("python:"):
+        return evaluate_module(location[len("python:"):])
+    return evaluate_file(location.removeprefix("file:"))
+
+
+def evaluate(location):
+    """([(name, JSON value or "", type name, line)], None), or (None, why not)."""
     try:
-        if location.startswith("python:"):
-            module, source = evaluate_module(location[len("python:"):])
-        else:
-            module, source = evaluate_file(location.removeprefix("file:"))
+        module, source = load(location)
     except Failure as failure:
         return None, str(failure)
     lines = lines_of(source)
-    return [(name, json_form(value), type(value).__name__, lines.get(name, 0))
+    return [(name, json_form(value), type_name(value), lines.get(name, 0))
             for name, value in vars(module).items()
             if not name.startswith("_") and not isinstance(value, types.ModuleType)], None
+
+
+def namespace(location):
+    """(what the file defines, None), or (None, why not). It stays as it is evaluated here."""
+    try:
+        return vars(load(location)[0]), None
+    except Failure as failure:
+        return None, str(failure)
+
+
+def script_values(application):
+    """The same as evaluate(), of a script."""
+    try:
+        application.corn_reload_config()
+        return list(application.corn_values()), None
+    except BaseException as error:
+        return None, describe(error, getattr(sys.modules.get("__main__"), "__file__", "script"))
+
+
+def reload_script(application):
+    """(None, None), or (None, why the configuration can't be had)."""
+    try:
+        application.corn_reload_config()
+        return None, None
+    except BaseException as error:
+        return None, describe(error, getattr(sys.modules.get("__main__"), "__file__", "script"))

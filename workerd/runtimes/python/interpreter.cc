@@ -180,6 +180,21 @@ Result<std::unique_ptr<Interpreter>> Interpreter::start(const InterpreterOptions
   return std::unique_ptr<Interpreter>(new Interpreter);
 }
 
+Result<std::unique_ptr<Interpreter>> Interpreter::adopt(const InterpreterOptions& options) {
+  int faults = options.fault_descriptor;
+  if (faults >= 0) {
+    const auto prepared = prepare_crash_record(faults, options.fault_records);
+    if (!prepared) return tl::unexpected(prepared.error());
+    faults = *prepared;
+  }
+  const GilHold hold;
+  if (!put_first_on_path(options) || !buffer_by_line("stdout") || !buffer_by_line("stderr") ||
+      !show_faults_on(faults) || !allow_stack_dumps_until_exit()) {
+    return base::fail("Python cannot be set up: " + take_exception().text);
+  }
+  return std::unique_ptr<Interpreter>(new Interpreter);
+}
+
 Interpreter::~Interpreter() {
   PyEval_RestoreThread(attach_thread());
   Py_FinalizeEx();

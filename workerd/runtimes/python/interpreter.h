@@ -33,6 +33,10 @@ class Interpreter {
   // Fails when the virtual environment is unusable or Python can't start.
   static base::Result<std::unique_ptr<Interpreter>> start(const InterpreterOptions& options);
 
+  // In a child by fork(2) of a process that had one. `fault_descriptor` and `fault_records` count
+  // if it shows no faults yet: in the child of a script, whose Python was not started here.
+  static base::Result<std::unique_ptr<Interpreter>> adopt(const InterpreterOptions& options);
+
   // Waits for threads the application started (daemon threads excepted), runs atexit handlers,
   // flushes stdout and stderr. May wait for as long as those threads like; the caller sets a limit.
   ~Interpreter();

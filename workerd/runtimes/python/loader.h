@@ -15,4 +15,14 @@ namespace corn::python {
 tl::expected<Ref, app::LoadError> load_callable(const std::string& specification,
                                                 const char* interface);
 
+// From now on load_callable() gives what it has loaded last, in forks of this process too.
+void keep_loaded();
+
+// It comes from the wsgi() of `script`, an application of the Python API, whatever is specified.
+// Borrowed for as long as the process lives.
+void load_from_script(PyObject* script);
+
+// What load_callable() has loaded; null before. Borrowed. With the lock.
+PyObject* loaded_callable();
+
 }  // namespace corn::python

@@ -186,3 +186,21 @@ def load(specification, interface):
         return application, None
     except Failure as failure:
         return None, str(failure)
+
+
+def load_script(script, interface):
+    """The same of an application of the Python API, whose wsgi() calls load()."""
+    name = f"{type(script).__qualname__}.load()"
+    try:
+        try:
+            application = script.wsgi()
+        except BaseException as error:
+            raise Failure(with_traceback(f"{name} failed: {summary(error)}", error)) from None
+        if not callable(application):
+            raise Failure(f"{name} returned no application, "
+                          f"but an object of type {type(application).__name__!r}")
+        if interface == "wsgi":
+            check_wsgi(application, name)
+        return application, None
+    except Failure as failure:
+        return None, str(failure)

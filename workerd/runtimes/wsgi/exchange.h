@@ -4,9 +4,19 @@
 #include <Python.h>
 #include <pthread.h>
 
+#include <cstdint>
+
 #include "workerd/app/application.h"
+#include "workerd/runtimes/python/object.h"
 
 namespace corn::wsgi {
+
+// What was answered, for whom that is kept.
+struct Answer {
+  python::Ref status;  // str; null: nothing was begun
+  python::Ref headers;
+  std::uint64_t sent = 0;  // bytes of the body
+};
 
 // One request on its way through the application: what the Python objects given to the application
 // stand for. Lives on the stack of handle(); the objects forget it when handle() returns, so that
@@ -15,6 +25,7 @@ struct Exchange {
   app::Request& request;
   app::Responder& responder;
   PyObject* write = nullptr;  // what start_response() returns; borrowed
+  Answer* answer = nullptr;   // null: nobody wants it
   pthread_t thread = ::pthread_self();
   bool started = false;      // start_response() was called
   bool body_broken = false;  // reading the request's body failed

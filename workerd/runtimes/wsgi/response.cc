@@ -103,6 +103,7 @@ bool send_file(Exchange& exchange, const FileRange& range) {
     const python::GilYield yield;
     status = exchange.responder.send_file(range.fd, range.offset, range.length);
   }
+  if (status && exchange.answer != nullptr) exchange.answer->sent += range.length;
   // More than Content-Length is cut off in silence: a part of a file is sent this way.
   if (status || status.error().os_errno == EMSGSIZE) return true;
   const http::RequestHead& head = exchange.request.head;

@@ -119,6 +119,8 @@ class Fields {
     return true;
   }
   [[nodiscard]] std::span<const http::Field> get() const { return fields_; }
+  // The objects that the fields are views of, which end with them.
+  [[nodiscard]] Ref take_sequence() { return std::move(sequence_); }
 
  private:
   static constexpr std::size_t kUsualFields = 24;
@@ -139,6 +141,10 @@ bool start(Exchange& exchange, PyObject* status, PyObject* headers) {
     return false;
   }
   exchange.started = true;
+  if (exchange.answer != nullptr) {
+    exchange.answer->status = Ref::borrow(status);
+    exchange.answer->headers = fields.take_sequence();
+  }
   return true;
 }
 
@@ -280,7 +286,10 @@ bool send(Exchange& exchange, std::string_view bytes, bool last) {
     const python::GilYield yield(bytes.size() >= kLongWrite || exchange.responder.may_wait());
     status = exchange.responder.write(bytes, last);
   }
-  if (status) return true;
+  if (status) {
+    if (exchange.answer != nullptr) exchange.answer->sent += bytes.size();
+    return true;
+  }
   if (status.error().os_errno == EMSGSIZE) {
     if (!exchange.surplus_reported) {
       exchange.surplus_reported = true;

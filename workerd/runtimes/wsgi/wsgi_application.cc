@@ -18,6 +18,7 @@
 #include "workerd/runtimes/wsgi/file_wrapper.h"
 #include "workerd/runtimes/wsgi/input.h"
 #include "workerd/runtimes/wsgi/log_variables.h"
+#include "workerd/runtimes/wsgi/request_hooks.h"
 #include "workerd/runtimes/wsgi/response.h"
 #include "workerd/runtimes/wsgi/socket.h"
 #include "workerd/runtimes/wsgi/start_response.h"
@@ -121,6 +122,23 @@ class WsgiApplication final : public app::Application {
   }
 
   void answer(Exchange& exchange, const Handles& handles) {
+    if (!hooks_) [[likely]] {
+      call(exchange, handles);
+      return;
+    }
+    Answer answer;
+    exchange.answer = &answer;
+    const Ref request = hooks_->begin(exchange.request, handles.input.get());
+    if (!request) {
+      give_up(exchange);
+      return;
+    }
+    const Ref environ = call(exchange, handles);
+    hooks_->end(request.get(), environ.get(), answer);
+  }
+
+  // Gives the environ; null when there was none.
+  Ref call(Exchange& exchange, const Handles& handles) {
     Ref environ = environs_->build(
         exchange.request, {handles.input.get(), handles.early_hints.get(), handles.socket.get()});
     Ref result;
@@ -141,6 +159,7 @@ class WsgiApplication final : public app::Application {
       log_failure(exchange.request, "Error closing the response to");
     }
     if (environ) give_log_variables(environ.get(), exchange.responder);
+    return environ;
   }
 
   void give_log_variables(PyObject* environ, app::Responder& responder) {
@@ -183,6 +202,7 @@ class WsgiApplication final : public app::Application {
   Ref early_hints_type_;
   Ref socket_type_;
   std::unique_ptr<EnvironBuilder> environs_;
+  const std::unique_ptr<RequestHooks> hooks_ = RequestHooks::find();
   std::optional<LogVariables> log_variables_;  // made when the first request ends
   std::vector<Handles> idle_handles_;          // guarded by the interpreter's lock, as all of it
 };

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+// A template as a process: what it loads, how workers come out of it, which hooks run where.
+#include <gmock/gmock.h>
+#include <sys/prctl.h>
+
+#include <fstream>
+
+#include "tests/unit/workerd/worker_process.h"
+
+namespace corn {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+using testing::WorkerProcess;
+
+// A worker that was forked from a template. This process is the template's parent, and so its own.
+class ForkedWorker {
+ public:
+  ForkedWorker(WorkerProcess& from, base::WorkerConfig configuration) : from_(from) {
+    config = std::move(configuration);
+    config.role = base::WorkerRole::kServe;
+  }
+  ~ForkedWorker() {
+    if (pid_ > 0) {
+      ::kill(pid_, SIGKILL);
+      ::waitpid(pid_, nullptr, 0);
+    }
+  }
+  ForkedWorker(const ForkedWorker&) = delete;
+  ForkedWorker& operator=(const ForkedWorker&) = delete;
+
+  // Sends the order; the template's answer is left to the caller.
+  bool order(base::Fork fork = {}) {
+    auto pair = base::Channel::make_pair();
+    auto board = base::ScoreboardMap::create(1);
+    if (!pair || !board) return false;
+    channel_ = std::move(pair->first);
+    scoreboard_ = std::move(*board);
+    config.listeners = {{"http://127.0.0.1", "127.0.0.1", from_.port(), false}};
+    return channel_.send(base::Configure{config}) &&
+           from_.send(fork, {pair->second.descriptor(), scoreboard_.descriptor(),
+                             from_.listener_descriptor()});
+  }
+  bool start(base::Fork fork = {}) {
+    if (!order(std::move(fork))) return false;
+    auto forked = from_.receive<base::Forked>();
+    if (forked) pid_ = forked->pid;
+    return forked.has_value();
+  }
+  template <typename T>
+  std::optional<T> receive() {
+    struct pollfd entry = {channel_.descriptor(), POLLIN, 0};
+    if (::poll(&entry, 1, static_cast<int>(testing::kPatience.count())) != 1) return std::nullopt;
+    auto message = channel_.receive();
+    if (!message || !*message || !std::holds_alternative<T>(**message)) return std::nullopt;
+    return std::get<T>(std::move(**message));
+  }
+  bool wait_until_ready() { return receive<base::Hello>() && receive<base::Ready>(); }
+  bool send(const base::Message& message) { return static_cast<bool>(channel_.send(message)); }
+  // The exit status; -1 for any other end. It is this process's child from the first moment on.
+  int wait_exit() {
+    int status = -1;
+    if (::waitpid(pid_, &status, 0) != pid_) return -1;
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+  base::WorkerConfig config;
+
+ private:
+  WorkerProcess& from_;
+  base::Channel channel_;
+  base::ScoreboardMap scoreboard_;
+  pid_t pid_ = -1;
+};
+
+class Template : public ::testing::Test {
+ protected:
+  void write(const std::string& name, const std::string& text) const {
+    std::ofstream(template_.directory() + "/" + name) << text;
+  }
+  // Starts a template with this configuration file.
+  void start(const std::string& configuration, const std::string& application = "hello") {
+    write("conf.py", configuration);
+    template_.config.role = base::WorkerRole::kTemplate;
+    template_.config.config_file = template_.directory() + "/conf.py";
+    template_.config.application = application;
+    template_.config.python_path = {template_.directory()};
+    template_.config.settings = R"({"workers": 2, "timeout": 30, "bind": ["127.0.0.1:0"]})";
+    ASSERT_TRUE(template_.start());
+    ASSERT_TRUE(template_.receive<base::Hello>());
+  }
+  void start_ready(const std::string& configuration, const std::string& application = "hello") {
+    start(configuration, application);
+    ASSERT_TRUE(template_.receive<base::Ready>()) << template_.log_with("ERROR");
+  }
+  std::string run_hook(const std::string& name, const std::string& arguments) {
+    EXPECT_TRUE(template_.send(base::RunHook{7, name, arguments}));
+    auto done = template_.receive<base::HookDone>();
+    EXPECT_TRUE(done);
+    return done ? done->error : "no answer";
+  }
+  ForkedWorker worker(std::uint32_t age = 1) {
+    base::WorkerConfig config = template_.config;
+    config.age = age;
+    return {template_, config};
+  }
+  std::string log_with(const std::string& text) const { return template_.log_with(text); }
+
+  WorkerProcess template_;
+};
+
+TEST_F(Template, ForksAWorkerThatServes) {
+  start_ready("");
+  ForkedWorker first = worker();
+  ASSERT_TRUE(first.start());
+  ASSERT_TRUE(first.wait_until_ready());
+  EXPECT_THAT(template_.get("/"), EndsWith("\r\n\r\nHello, World!\n"));
+  EXPECT_THAT(log_with("Booting"),
+              HasSubstr("Booting worker with pid: " + std::to_string(first.pid()) + "\n"));
+  const std::string process = "/proc/" + std::to_string(first.pid());
+  EXPECT_THAT(WorkerProcess::read_file(process + "/cmdline"), StartsWith("corn: worker [test]"));
+  EXPECT_EQ(WorkerProcess::read_file(process + "/comm"), "workerd\n");
+  EXPECT_EQ(::getpgid(first.pid()), first.pid());
+  ASSERT_TRUE(first.send(base::Drain{base::Milliseconds(1000), true}));
+  EXPECT_EQ(first.wait_exit(), 0);
+}
+
+TEST_F(Template, LeavesWhenItsChannelEnds) {
+  start_ready("");
+  template_.leave();
+  EXPECT_EQ(template_.wait_exit(), 0);
+}
+
+TEST_F(Template, OutlivesASignalThatIsSentToAllProcessesButItsWorkersDoNot) {
+  start_ready("");
+  template_.signal(SIGTERM);
+  template_.signal(SIGHUP);
+  ForkedWorker first = worker();
+  ASSERT_TRUE(first.start());
+  ASSERT_TRUE(first.wait_until_ready());
+  ::kill(first.pid(), SIGTERM);
+  EXPECT_EQ(first.wait_exit(), 0);
+}
+
+TEST_F(Template, LoadsTheApplicationOnceForAllWorkers) {
+  write("counted.py",
+        "import os\n"
+        "open(os.environ['TRACE'], 'a').write(f'{os.getpid()}\\n')\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(os.getpid()).encode()]\n");
+  template_.environment = {"TRACE=" + template_.directory() + "/trace"};
+  template_.config.preload = true;
+  start_ready("", "counted");
+  ForkedWorker first = worker(1);
+  ASSERT_TRUE(first.start());
+  ASSERT_TRUE(first.wait_until_ready());
+  EXPECT_EQ(template_.body("/"), std::to_string(first.pid()));
+  ForkedWorker second = worker(2);
+  ASSERT_TRUE(second.start());
+  ASSERT_TRUE(second.wait_until_ready());
+  EXPECT_EQ(WorkerProcess::read_file(template_.directory() + "/trace"),
+            std::to_string(template_.pid()) + "\n");
+}
+
+TEST_F(Template, AnApplicationThatCannotBePreloadedIsReported) {
+  template_.config.preload = true;
+  start("", "import_error");
+  auto failed = template_.receive<base::BootFailed>();
+  ASSERT_TRUE(failed);
+  EXPECT_EQ(failed->kind, base::BootFailure::kApplication);
+  EXPECT_THAT(failed->text, HasSubstr("the database is not there\nTraceback"));
+  EXPECT_EQ(template_.wait_exit(), 4);
+}
+
+TEST_F(Template, AsksForTheWarmUpPathsBeforeItIsReady) {
+  write("warm.py",
+        "paths = []\n"
+        "def application(environ, start_response):\n"
+        "    paths.append(environ['PATH_INFO'] + '?' + environ['QUERY_STRING'])\n"
+        "    if environ['PATH_INFO'] == '/bad': raise RuntimeError('cold')\n"
+        "    start_response('200 OK', [])\n"
+        "    return [' '.join(paths).encode()]\n");
+  template_.config.preload = true;
+  template_.config.warm_up = {"/a?b=c", "/bad"};
+  start_ready("", "warm");
+  ForkedWorker first = worker();
+  ASSERT_TRUE(first.start());
+  ASSERT_TRUE(first.wait_until_ready());
+  EXPECT_EQ(template_.body("/now"), "/a?b=c /bad? /now?");
+  EXPECT_THAT(log_with("cold"),
+              HasSubstr("Warm-up request /bad: the application raised\nTraceback"));
+}
+
+TEST_F(Template, HooksOfAWorkerRunInOrder) {
+  start_ready(
+      "def pre_fork(server, worker): server.trail = ['pre_fork %s' % worker.age]\n"
+      "def post_fork(server, worker): server.trail.append('post_fork')\n"
+      "def post_worker_init(worker): worker.log.info('init %s', worker.wsgi.__name__)\n"
+      "def pre_request(worker, req): worker.log.info('pre %s %s', req.method, req.uri)\n"
+      "def post_request(worker, req, environ, resp):\n"
+      "    worker.log.info('post %s %s %s %s', environ['PATH_INFO'], resp.status, "
+      "resp.status_code, resp.sent)\n"
+      "def worker_exit(server, worker):\n"
+      "    server.log.info('trail %s, nr %s, pid %s', server.trail, worker.nr, worker.pid)\n");
+  ForkedWorker first = worker(5);
+  ASSERT_TRUE(first.start());
+  ASSERT_TRUE(first.wait_until_ready());
+  const std::string pid = std::to_string(first.pid());
+  template_.get("/x?y");
+  ASSERT_TRUE(first.send(base::Drain{base::Milliseconds(1000), true}));
+  EXPECT_EQ(first.wait_exit(), 0);
+  EXPECT_THAT(log_with("trail"),
+              AllOf(HasSubstr("[INFO] init app"), HasSubstr("[INFO] pre GET /x?y\n"),
+                    HasSubstr("[INFO] post /x 200 OK 200 14\n"),
+                    HasSubstr("trail ['pre_fork 5', 'post_fork'], nr 1, pid " + pid + "\n")));
+}
+
+TEST_F(Template, AHookThatRaisesBeforeTheForkCallsItOff) {
+  start_ready("def pre_fork(server, worker): raise ValueError('not today')\n");
+  ForkedWorker first = worker();
+  base::Fork fork;
+  fork.token = 9;
+  ASSERT_TRUE(first.order(fork));
+  auto failed = template_.receive<base::ForkFailed>();
+  ASSERT_TRUE(failed);
+  EXPECT_EQ(failed->token, 9U);
+  EXPECT_THAT(failed->text,
+              AllOf(StartsWith("hook pre_fork failed: ValueError: not today\nTraceback"),
+                    HasSubstr("conf.py\", line 1, in pre_fork"), Not(HasSubstr("<corn"))));
+}
+
+TEST_F(Template, AHookThatRaisesInTheWorkerKeepsItFromBooting) {
+  start_ready(
+      "def post_fork(server, worker): raise ValueError('not here')\n"
+      "def worker_exit(server, worker): server.log.info('exit hook')\n");
+  ForkedWorker first = worker();
+  ASSERT_TRUE(first.start());
+  ASSERT_TRUE(first.receive<base::Hello>());
+  auto failed = first.receive<base::BootFailed>();
+  ASSERT_TRUE(failed);
+  EXPECT_THAT(failed->text, StartsWith("hook post_fork failed: ValueError: not here\nTraceback"));
+  EXPECT_EQ(first.wait_exit(), 3);
+  EXPECT_THAT(log_with("exit hook"), HasSubstr("[INFO] exit hook\n"));
+}
+
+TEST_F(Template, ServerHooksSeeTheWorkersThatLive) {
+  start_ready(
+      "def pre_fork(server, worker): worker.mark = 'mine'\n"
+      "def child_exit(server, worker):\n"
+      "    server.log.info('gone %s %s %s %s', worker.pid, worker.age, worker.mark, "
+      "worker.exitcode)\n"
+      "    server.log.info('left %s', sorted(server.WORKERS))\n"
+      "def nworkers_changed(server, new, old): server.log.info('from %s to %s', old, new)\n"
+      "def when_ready(server): raise OSError('no flag file')\n");
+  ForkedWorker first = worker(3);
+  ASSERT_TRUE(first.start());
+  const std::string pid = std::to_string(first.pid());
+  EXPECT_EQ(run_hook("nworkers_changed", R"({"new": 2, "old": null})"), "");
+  EXPECT_EQ(run_hook("child_exit",
+                     "{\"worker\": [" + pid + ", 3, 1], \"workers\": [[17, 4]], \"pid\": 1}"),
+            "");
+  EXPECT_EQ(run_hook("on_reload", "{}"), "");
+  EXPECT_THAT(run_hook("when_ready", "{}"),
+              StartsWith("hook when_ready failed: OSError: no flag file\nTraceback"));
+  EXPECT_THAT(log_with("left"), AllOf(HasSubstr("from None to 2\n"), HasSubstr("left [17]\n"),
+                                      HasSubstr("gone " + pid + " 3 mine 1\n")));
+}
+
+TEST_F(Template, WorkersShareWhatTheConfigurationMade) {
+  start_ready(
+      "import multiprocessing\n"
+      "counter = multiprocessing.Value('i', 0)\n"
+      "def post_fork(server, worker):\n"
+      "    with counter.get_lock(): counter.value += 1\n"
+      "def post_worker_init(worker): worker.log.info('count %s', counter.value)\n");
+  ForkedWorker first = worker(1);
+  ASSERT_TRUE(first.start());
+  ASSERT_TRUE(first.wait_until_ready());
+  ForkedWorker second = worker(2);
+  ASSERT_TRUE(second.start());
+  ASSERT_TRUE(second.wait_until_ready());
+  EXPECT_THAT(log_with("count 2"), HasSubstr("count 1\n"));
+}
+
+TEST_F(Template, TheEnvironmentOfAWorkerIsWhatItsForkSays) {
+  start_ready(
+      "import os, resource\n"
+      "def post_worker_init(worker):\n"
+      "    mask = os.umask(0)\n"
+      "    worker.log.info('has %s %o %s', os.environ['EXTRA'], mask, "
+      "resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n");
+  ForkedWorker first = worker();
+  base::Fork fork;
+  fork.has_umask = true;
+  fork.umask = 027;
+  fork.descriptor_limit = 99;
+  fork.environment = {"EXTRA=a=b"};
+  ASSERT_TRUE(first.start(fork));
+  ASSERT_TRUE(first.wait_until_ready());
+  EXPECT_THAT(log_with("has"), HasSubstr("has a=b 27 99\n"));
+}
+
+TEST_F(Template, WorkerIntIsCalledWhenAWorkerQuits) {
+  start_ready("def worker_int(worker): worker.log.info('int %s', worker.alive)\n");
+  ForkedWorker first = worker();
+  ASSERT_TRUE(first.start());
+  ASSERT_TRUE(first.wait_until_ready());
+  ::kill(first.pid(), SIGQUIT);
+  EXPECT_EQ(first.wait_exit(), 0);
+  EXPECT_THAT(log_with("int "), HasSubstr("int False\n"));
+}
+
+TEST_F(Template, WorkerAbortIsCalledBeforeAWorkerDies) {
+  start_ready("def worker_abort(worker): worker.log.info('abort %s', worker.aborted)\n");
+  ForkedWorker first = worker();
+  ASSERT_TRUE(first.start());
+  ASSERT_TRUE(first.wait_until_ready());
+  ::kill(first.pid(), SIGABRT);
+  first.wait_exit();
+  EXPECT_THAT(log_with("abort True"), HasSubstr("abort True\n"));
+}
+
+TEST_F(Template, AHookOfTheWrongShapeIsNamedAtStart) {
+  start("def worker_exit(server): pass\n");
+  auto failed = template_.receive<base::BootFailed>();
+  ASSERT_TRUE(failed);
+  EXPECT_THAT(failed->text, HasSubstr("worker_exit must be a function of 2 arguments"));
+}
+
+TEST_F(Template, ARequestWhosePreRequestHookRaisesIsAnsweredAsFailed) {
+  start_ready("def pre_request(worker, req): raise ValueError('go away')\n");
+  ForkedWorker first = worker();
+  ASSERT_TRUE(first.start());
+  ASSERT_TRUE(first.wait_until_ready());
+  EXPECT_THAT(template_.get("/"), StartsWith("HTTP/1.1 500 "));
+  EXPECT_THAT(log_with("go away"), HasSubstr("ValueError: go away"));
+}
+
+}  // namespace
+}  // namespace corn

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "base/worker_config.h"
+#include "workerd/link/adoption.h"
+#include "workerd/process/child.h"
+
+namespace corn::process {
+
+// A worker's descriptors beside its channel. They are not for programs that the application starts,
+// nor for processes that it forks, while it is loaded included.
+struct Descriptors {
+  base::UniqueFd scoreboard;
+  std::vector<base::UniqueFd> listeners;  // as config.listeners
+  std::vector<base::UniqueFd> hand_off;   // the queue's ends, first that for sending; or none
+
+  // Inherited by number, or as they came. Fails when there are fewer than `config` says.
+  static base::Result<Descriptors> take(const base::WorkerConfig& config, Inheritance& inheritance);
+
+  // Copies, for the arbiterd that may adopt the worker.
+  [[nodiscard]] base::Result<link::Estate> make_estate(const base::WorkerConfig& config) const;
+};
+
+}  // namespace corn::process

@@ -1,0 +1,437 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What server hooks get to see: `server` and `worker` with gunicorn's attributes, and who calls them.
+
+The objects are made in a template process. Workers are forked from it and inherit them, with every
+attribute that hooks have set there.
+"""
+import inspect
+import json
+import os
+import sys
+import time
+import traceback
+import types
+
+DEBUG, INFO, WARNING, ERROR, CRITICAL = range(5)  # base::LogLevel
+
+# How many arguments a hook may take; the first is the number it is given if it can't be asked.
+ARGUMENTS = {
+    "on_starting": (1,), "on_reload": (1,), "when_ready": (1,), "on_exit": (1,), "pre_exec": (1,),
+    "pre_fork": (2,), "post_fork": (2,), "post_worker_init": (1,), "worker_int": (1,),
+    "worker_abort": (1,), "pre_request": (2,), "post_request": (4, 3, 2), "child_exit": (2,),
+    "worker_exit": (2,), "nworkers_changed": (3,),
+}
+
+
+class Log:
+    """Writes into the error log, with the methods of a logger."""
+
+    NUMBERS = {10: DEBUG, 20: INFO, 30: WARNING, 40: ERROR, 50: CRITICAL}  # of module logging
+
+    def __init__(self, write):
+        self._write = write
+
+    def log(self, level, message, *arguments, exc_info=None, **ignored):
+        if isinstance(level, str):
+            level = {"debug": 10, "info": 20, "warning": 30, "error": 40,
+                     "critical": 50}.get(level.lower(), 20)
+        text = str(message)
+        if arguments:
+            # As logging does it: a single dictionary is for %(name)s.
+            single = len(arguments) == 1 and isinstance(arguments[0], dict) and arguments[0]
+            try:
+                text = text % (single or arguments)
+            except (TypeError, ValueError, KeyError) as error:
+                text = f"{text} {arguments!r} ({error})"
+        if exc_info:
+            error = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
+            if error is not None:
+                text += "\n" + "".join(traceback.format_exception(error)).rstrip()
+        self._write(self.NUMBERS[min(max(level // 10, 1), 5) * 10], text)
+
+    def debug(self, message, *arguments, **options):
+        self.log(10, message, *arguments, **options)
+
+    def info(self, message, *arguments, **options):
+        self.log(20, message, *arguments, **options)
+
+    def warning(self, message, *arguments, **options):
+        self.log(30, message, *arguments, **options)
+
+    def error(self, message, *arguments, **options):
+        self.log(40, message, *arguments, **options)
+
+    def critical(self, message, *arguments, **options):
+        self.log(50, message, *arguments, **options)
+
+    def exception(self, message, *arguments, **options):
+        options.setdefault("exc_info", True)
+        self.log(40, message, *arguments, **options)
+
+    warn = warning
+
+
+def unset(*arguments):
+    """In the place of a hook that isn't set."""
+
+
+class Config:
+    """The settings in force, and whatever else the configuration file defines."""
+
+    def __init__(self, settings, names):
+        self.settings = settings
+        self._names = names
+
+    def __getattr__(self, name):
+        for source in (self.__dict__.get("settings", {}), self.__dict__.get("_names", {})):
+            if name in source and source[name] is not None:
+                return source[name]
+        if name in ARGUMENTS:
+            return unset
+        if name in self.__dict__.get("settings", {}):
+            return None
+        raise AttributeError(f"there is no setting {name!r}")
+
+    @property
+    def is_ssl(self):
+        return bool(self.settings.get("certfile") or self.settings.get("keyfile"))
+
+    @property
+    def worker_class_str(self):
+        return str(self.settings.get("worker_class"))
+
+
+class Application:
+    """`app` where the configuration is a file: what is served, once it is loaded."""
+
+    def __init__(self, cfg, loaded):
+        self.cfg = cfg
+        self._loaded = loaded
+
+    @property
+    def callable(self):
+        return self._loaded()
+
+    def wsgi(self):
+        return self._loaded()
+
+
+class Heartbeat:
+    """gunicorn's `worker.tmp`; a worker's signs of life are elsewhere here."""
+
+    def notify(self):
+        pass
+
+    def last_update(self):
+        return time.monotonic()
+
+    def close(self):
+        pass
+
+
+class Worker:
+    def __init__(self, server, age):
+        self.age = age
+        self.pid = "[booting]"
+        self.ppid = server.pid
+        self.sockets = []
+        self.app = server.app
+        self.cfg = server.cfg
+        self.log = server.log
+        self.timeout = server.timeout
+        self.booted = False
+        self.aborted = False
+        self.alive = True
+        self.reloader = None
+        self.nr = 0
+        self.max_requests = getattr(server.cfg, "max_requests", 0) or sys.maxsize
+        self.tmp = Heartbeat()
+        self.wsgi = None
+        self.exitcode = None
+
+    def __str__(self):
+        return f"<Worker {self.pid}>"
+
+    def notify(self):
+        pass
+
+
+class Arbiter:
+    def __init__(self, cfg, log, app):
+        self.pid = os.getppid()
+        self.ppid = 0
+        self.cfg = cfg
+        self.log = log
+        self.app = app
+        self.WORKERS = {}
+        self.LISTENERS = []
+        self.worker_age = 0
+        self.num_workers = int(getattr(cfg, "workers", 1) or 1)
+        self.timeout = getattr(cfg, "timeout", 30)
+        self.proc_name = getattr(cfg, "proc_name", None)
+        self.worker_class = getattr(cfg, "worker_class", None)
+        self.master_name = "Master"
+        self.master_pid = 0
+        self.reexec_pid = 0
+        self.systemd = False
+
+
+class Request:
+    """A request as hooks get it: a copy; changing it changes nothing."""
+
+    def __init__(self, method, uri, path, query, version, headers, scheme, remote_addr, body):
+        self.method = method
+        self.uri = uri
+        self.path = path
+        self.query = query
+        self.fragment = uri.partition("#")[2]
+        self.version = version
+        self.headers = headers
+        self.headers_list = headers
+        self.trailers = []
+        self.scheme = scheme
+        self.remote_addr = self.peer_addr = remote_addr
+        self.body = body
+        self.proxy_protocol_info = None
+
+    def should_close(self):
+        values = [value.lower() for name, value in self.headers if name == "CONNECTION"]
+        return "close" in values or (self.version <= (1, 0) and "keep-alive" not in values)
+
+
+class Response:
+    """What was answered."""
+
+    def __init__(self, request, status, headers, length):
+        self.req = request
+        self.version = "Corn"
+        self.status = status
+        code = (status or "")[:3]
+        self.status_code = int(code) if code.isdigit() else None
+        self.headers = headers
+        self.headers_sent = status is not None
+        self.sent = length
+        declared = [value for name, value in headers if name.lower() == "content-length"]
+        self.response_length = int(declared[0]) if declared and declared[0].isdigit() else None
+        self.chunked = False
+        self.upgrade = False
+
+
+class Failure(Exception):
+    """A sentence, then the traceback."""
+
+
+def own_frames(error):
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    return frames
+
+
+def describe(name, error):
+    what = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
+    text = "".join(traceback.format_exception(type(error), error, own_frames(error))).rstrip()
+    return f"hook {name} failed: {what}\n{text}"
+
+
+def place_of(function):
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else repr(function)
+
+
+def arguments_of(name, function):
+    """How many arguments the hook is to be given; Failure if none of the numbers fits."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return ARGUMENTS[name][0]
+    for count in ARGUMENTS[name]:
+        try:
+            signature.bind(*range(count))
+            return count
+        except TypeError:
+            continue
+    wanted = " or ".join(map(str, ARGUMENTS[name]))
+    raise Failure(f"{place_of(function)}: {name} must be a function of {wanted} arguments, "
+                  f"not {signature}")
+
+
+class Hooks:
+    """All the hooks of a configuration. What may fail answers None, or why it has failed."""
+
+    def __init__(self, write, settings, names, script, loaded):
+        """`names`: of the configuration file. `script`: the application of a script, or None."""
+        log = Log(write)
+        values = json.loads(settings) if settings else {}
+        if script is not None:
+            app, cfg = script, script.cfg
+            app.logger = getattr(app, "logger", None) or log
+        else:
+            cfg = Config(values, names)
+            app = Application(cfg, loaded)
+        self.functions = {}
+        for name in ARGUMENTS:
+            function = getattr(cfg, name, None) if script is not None else names.get(name)
+            if callable(function):
+                self.functions[name] = (function, arguments_of(name, function))
+        self.server = Arbiter(cfg, log, app)
+        self.loaded = loaded
+        self.listed = set()  # pids that arbiterd has named
+        self.worker = None   # the one about to be forked; in a worker, itself
+
+    def names(self):
+        return ",".join(self.functions)
+
+    def call(self, name, *arguments):
+        if name not in self.functions:
+            return None
+        function, count = self.functions[name]
+        try:
+            function(*arguments[:count])
+        except BaseException as error:
+            return describe(name, error)
+        return None
+
+    # ---- in a template ----
+
+    def run(self, name, text):
+        arguments = json.loads(text) if text else {}
+        server = self.server
+        server.pid = arguments.get("pid", server.pid)
+        server.num_workers = arguments.get("num_workers", server.num_workers)
+        worker = None
+        if "worker" in arguments:
+            pid, age, exitcode = arguments["worker"]
+            worker = server.WORKERS.pop(pid, None) or self.foreign(pid, age)
+            worker.exitcode = exitcode
+            worker.alive = False
+            self.listed.discard(pid)
+        if "workers" in arguments:
+            self.list_workers(arguments["workers"])
+        if name == "child_exit":
+            return self.call(name, server, worker)
+        if name == "nworkers_changed":
+            server.num_workers = arguments.get("new", server.num_workers)
+            return self.call(name, server, arguments.get("new"), arguments.get("old"))
+        return self.call(name, server)
+
+    def foreign(self, pid, age):
+        worker = Worker(self.server, age)
+        worker.pid = pid
+        worker.booted = True
+        return worker
+
+    def list_workers(self, live):
+        """One that was forked here and that arbiterd hasn't heard of yet stays."""
+        pids = {pid for pid, _ in live}
+        for pid in [pid for pid in self.server.WORKERS if pid in self.listed and pid not in pids]:
+            del self.server.WORKERS[pid]
+        for pid, age in live:
+            if pid not in self.server.WORKERS:
+                self.server.WORKERS[pid] = self.foreign(pid, age)
+        self.listed = pids
+
+    def before_fork(self, age):
+        self.server.worker_age = max(self.server.worker_age, age)
+        self.worker = Worker(self.server, age)
+        return self.call("pre_fork", self.server, self.worker)
+
+    def forked(self, pid):
+        self.worker.pid = pid
+        self.server.WORKERS[pid] = self.worker
+        self.worker = None
+
+    # ---- in a worker ----
+
+    def become_worker(self):
+        self.worker.pid = os.getpid()
+        self.worker.ppid = os.getppid()
+        return self.call("post_fork", self.server, self.worker)
+
+    def worker_loaded(self):
+        self.worker.wsgi = self.loaded()
+        self.worker.booted = True
+        return self.call("post_worker_init", self.worker)
+
+    def worker_ends(self, name):
+        """worker_int, worker_abort: on whatever thread has a moment for it."""
+        self.worker.alive = False
+        self.worker.aborted = self.worker.aborted or name == "worker_abort"
+        return self.call(name, self.worker)
+
+    def worker_exit(self):
+        self.worker.alive = False
+        return self.call("worker_exit", self.server, self.worker)
+
+    def pre_request(self, *parts):
+        """Raises what the hook raises: the request is answered 500 then."""
+        self.worker.nr += 1
+        request = Request(*parts)
+        if "pre_request" in self.functions:
+            self.functions["pre_request"][0](self.worker, request)
+        return request
+
+    def post_request(self, request, environ, status, headers, length):
+        response = Response(request, status, [tuple(header) for header in headers or ()], length)
+        return self.call("post_request", self.worker, request, environ, response)
+
+
+def set_environment(variables):
+    for variable in variables:
+        name, _, value = variable.partition("=")
+        os.environ[name] = value
+
+
+def forget_inherited_exit_handlers():
+    """Those of a script are its own business, at its own end. Those of the standard library are
+    for what a worker makes too."""
+    import atexit
+    atexit._clear()
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None:
+        process._children = set()
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util._finalizer_registry.clear()
+        atexit.register(util._exit_function)
+    logging = sys.modules.get("logging")
+    if logging is not None:
+        atexit.register(logging.shutdown)
+
+
+def warm_up(application, path):
+    """A GET of `path`; None, or why it can't count as one."""
+    import io
+    path, _, query = path.partition("?")
+    status = []
+
+    def start_response(line, headers, exc_info=None):
+        status[:] = [line]
+        return lambda data: None
+
+    environ = {
+        "REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": path, "QUERY_STRING": query,
+        "RAW_URI": path + ("?" + query if query else ""),
+        "SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1",
+        "SERVER_SOFTWARE": "Corn", "HTTP_HOST": "localhost", "REMOTE_ADDR": "127.0.0.1",
+        "REMOTE_PORT": "0", "wsgi.version": (1, 0), "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(), "wsgi.input_terminated": True, "wsgi.errors": sys.stderr,
+        "wsgi.multithread": False, "wsgi.multiprocess": True, "wsgi.run_once": False,
+    }
+    try:
+        result = application(environ, start_response)
+        try:
+            for _ in result:
+                pass
+        finally:
+            getattr(result, "close", lambda: None)()
+    except BaseException as error:
+        text = "".join(traceback.format_exception(type(error), error, own_frames(error)))
+        return f"the application raised\n{text.rstrip()}"
+    if not status:
+        return "the application did not call start_response"
+    return f"the application answered {status[0]}" if status[0][:1] == "5" else None
+
+
+parts = types.SimpleNamespace(Hooks=Hooks, Failure=Failure, set_environment=set_environment,
+                              forget=forget_inherited_exit_handlers, warm_up=warm_up)
