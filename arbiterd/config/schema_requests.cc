@@ -81,7 +81,9 @@ std::vector<Setting> limits() {
        .placeholder = "DIR",
        .group = Group::kRequests,
        .default_note = "$TMPDIR, else /tmp",
-       .help = "Directory for the files that large request bodies go to.",
+       .help =
+           "Directory for the files that large request bodies go to, and answers that clients are "
+           "slow to take.",
        .to_pool = [](const Value& v, PoolSettings& p) { p.worker.upload_directory = v.text(); }},
       {.name = "body_min_rate",
        .flags = "--body-min-rate",

@@ -225,7 +225,9 @@ void Arbiter::on_exit(core::WorkerId id, const os::ExitStatus& status) {
   if (found == workers_.end()) return;
   loop_->unwatch(found->second.channel.descriptor());
   const base::ScoreboardView left = found->second.scoreboard.read(true);
-  pools_[found->second.pool].totals.add(left);
+  PoolRuntime& pool = pools_[found->second.pool];
+  pool.totals.add(left);
+  if (pool.hand_off) pool.hand_off->have_newcomers_looked_for();
   core::ExitStatus end = to_core(status);
   note_last_request(left, end);
   dumps_->on_exit(id, found->second.pid);

@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/hand_off.h"
+
 namespace corn::os {
 
 base::Result<HandOffQueue> HandOffQueue::open() {
@@ -27,6 +29,11 @@ base::Result<HandOffQueue> HandOffQueue::adopt(base::UniqueFd in, base::UniqueFd
     if (type != SOCK_DGRAM) return base::fail("what was left is no queue of connections");
   }
   return HandOffQueue(std::move(in), std::move(out));
+}
+
+void HandOffQueue::have_newcomers_looked_for() const {
+  const char word = base::kLookForNewcomers;
+  [[maybe_unused]] const ssize_t sent = ::send(in_.get(), &word, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 }  // namespace corn::os

@@ -235,3 +235,38 @@ def test_a_worker_woken_for_a_connection_it_cannot_serve_any_more_passes_it_on(s
         finally:
             (site.app / "go").touch()
         assert hanging.answer().body == victim
+
+
+@CLASSES
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_worker_that_an_operator_sends_term_passes_its_connections_on(site, worker_class, workers):
+    arbiter = start(site, "-w", workers, *worker_class)
+    wires = [Wire(arbiter.port) for _ in range(6)]
+    first = [wire.get("/?x").headers["x-pid"] for wire in wires]
+    victim = int(first[0])
+    os.kill(victim, signal.SIGTERM)
+    wait_until(arbiter.exits, "the worker's end")
+    for wire, before in zip(wires, first):
+        answer = wire.get("/?y")
+        assert answer.body == b"y" and answer.headers.get("connection") != "close"
+        assert int(answer.headers["x-pid"]) != victim
+        if int(before) != victim:
+            assert answer.headers["x-pid"] == before, "the other's connections stay where they are"
+        wire.socket.close()
+    assert [event["cause"] for event in arbiter.exits()] == ["exited"]
+
+
+def test_a_shutdown_after_term_to_the_worker_still_empties_the_backlog(site):
+    site.write("stuck.py", STUCK)
+    arbiter = site.start("-w", "1", "stuck:application")
+    hanging, waiting = Wire(arbiter.port), Wire(arbiter.port)
+    hanging.send("GET /hang HTTP/1.1\r\nHost: test\r\n\r\n")
+    wait_until((site.app / "hanging").exists, "a request inside")
+    waiting.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+    worker, = arbiter.workers()
+    os.kill(worker, signal.SIGTERM)
+    arbiter.send(signal.SIGTERM)
+    arbiter.wait_for_log("graceful shutdown")
+    site.write("go", "")
+    assert hanging.answer().status == waiting.answer().status == 200
+    assert arbiter.wait_exit() == 0

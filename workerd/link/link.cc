@@ -282,7 +282,11 @@ void Link::obey_signals() {
     quitting_ = true;
     callbacks_.quit();
   } else if (signals.terminate && !quitting_) {
-    callbacks_.drain(graceful_timeout_, true);
+    if (signals.by_parent || orphaned()) {
+      callbacks_.drain(graceful_timeout_, true);
+    } else {
+      callbacks_.retire(graceful_timeout_);
+    }
   }
   if (signals.reopen_logs) callbacks_.reopen_logs();
 }

@@ -7,7 +7,9 @@
 // its stacks, and ends when told.
 //
 //   message or signal            what happens
-//   Drain, SIGTERM               callbacks.drain(grace, empty_backlog)
+//   Drain                        callbacks.drain(grace, empty_backlog)
+//   SIGTERM from arbiterd        callbacks.drain(graceful_timeout, true): the pool may be going
+//   SIGTERM from somebody else   callbacks.retire(graceful_timeout): the pool stays
 //   EndOverdue                   callbacks.end_overdue(limit, grace)
 //   SIGINT, SIGQUIT              callbacks.quit()
 //   ReopenLogs, SIGUSR1          callbacks.reopen_logs()
@@ -41,6 +43,8 @@ namespace corn::link {
 // application.
 struct Callbacks {
   std::function<void(base::Milliseconds grace, bool empty_backlog)> drain;
+  // As drain() where others go on serving, but a drain() that says otherwise may follow.
+  std::function<void(base::Milliseconds grace)> retire;
   // Gives up requests that have been in the application for `limit`, and drains for the others.
   std::function<void(base::Milliseconds limit, base::Milliseconds grace)> end_overdue;
   std::function<void()> quit;

@@ -23,6 +23,9 @@ static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 
 std::uint32_t bit(int signal_number) { return 1U << static_cast<unsigned>(signal_number); }
 
+// Not a signal's.
+constexpr std::uint32_t kByParent = 1;
+
 // What was there for SIGABRT before it was reclaimed: faulthandler, which shows the stack of a
 // thread that calls abort(3). Set before the flag is, taken once.
 struct sigaction crash_action {};
@@ -45,7 +48,8 @@ void handle(int signal_number, siginfo_t* info, void* /*context*/) {
     }
     ::raise(SIGABRT);
   } else {
-    pending.fetch_or(bit(signal_number));
+    const bool by_parent = signal_number == SIGTERM && info->si_pid == ::getppid();
+    pending.fetch_or(bit(signal_number) | (by_parent ? kByParent : 0U));
     const std::uint64_t one = 1;
     [[maybe_unused]] const ssize_t n = ::write(wake_descriptor.load(), &one, sizeof one);
   }
@@ -107,6 +111,7 @@ SignalSet take_signals() {
   const std::uint32_t taken = pending.exchange(0);
   return SignalSet{
       .terminate = (taken & bit(SIGTERM)) != 0,
+      .by_parent = (taken & kByParent) != 0,
       .quit = (taken & (bit(SIGINT) | bit(SIGQUIT))) != 0,
       .reopen_logs = (taken & bit(SIGUSR1)) != 0,
       .abort = (taken & bit(SIGABRT)) != 0,

@@ -20,6 +20,7 @@ namespace corn::link {
 // A bit for each of the signals obeyed.
 struct SignalSet {
   bool terminate = false;    // SIGTERM: finish what is in flight
+  bool by_parent = false;    // SIGTERM came from the parent process
   bool quit = false;         // SIGINT, SIGQUIT: at once
   bool reopen_logs = false;  // SIGUSR1
   bool abort = false;        // SIGABRT: show every stack, then die of it

@@ -71,7 +71,8 @@ base::Status redirect_output() {
 
 base::Status Control::start(Milliseconds orphan_timeout, link::Estate estate) {
   return link_.start(
-      {.drain = [this](Milliseconds grace, bool all) { drain(grace, all); },
+      {.drain = [this](Milliseconds grace, bool all) { drain(grace, all, false); },
+       .retire = [this](Milliseconds grace) { drain(grace, false, true); },
        .end_overdue = [this](Milliseconds limit, Milliseconds grace) { end_overdue(limit, grace); },
        .quit = [this] { quit(); },
        .reopen_logs = [this] { reopen_logs(); },
@@ -95,11 +96,11 @@ void Control::end_serving(int status) {
   link_.exit_by(limited ? config_.graceful_timeout : kExitLimit, status);
 }
 
-void Control::drain(Milliseconds grace, bool empty_backlog) {
+void Control::drain(Milliseconds grace, bool empty_backlog, bool may_be_last) {
   const std::lock_guard lock(mutex_);
   leave_if_booting();
   if (state_ != State::kServing) return;
-  server_->drain(grace, empty_backlog);
+  server_->drain(grace, empty_backlog, may_be_last);
   if (grace.count() > 0) link_.exit_by(grace + kDrainMargin, 0);
 }
 

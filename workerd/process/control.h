@@ -35,7 +35,7 @@ class Control {
  private:
   enum class State { kBooting, kServing, kEnding };
 
-  void drain(base::Milliseconds grace, bool empty_backlog);
+  void drain(base::Milliseconds grace, bool empty_backlog, bool may_be_last);
   // Threads that hang are not waited for: the process ends under them once all else is done.
   void end_overdue(base::Milliseconds limit, base::Milliseconds grace);
   void quit();

@@ -35,6 +35,7 @@ class Acceptor {
 
   // Starts or stops watching; no system call when nothing changes.
   void watch(bool wanted);
+  [[nodiscard]] bool watching() const { return watching_; }
 
   // One connection that waits at listener `index`, or nullopt: none, or none can be taken now.
   // Without descriptors or memory left, accepting pauses.

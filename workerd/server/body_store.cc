@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workerd/server/body_store.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
+
+#include "workerd/server/temporary_file.h"
 
 namespace corn::server {
 namespace {
@@ -96,7 +96,9 @@ void BodyStore::rewind() {
 
 base::Status BodyStore::spill(std::string_view bytes) {
   if (!file_) {
-    if (auto opened = open_file(); !opened) return opened;
+    auto opened = open_temporary_file(options_->directory, "a request's body");
+    if (!opened) return tl::unexpected<base::Error>(opened.error());
+    file_ = std::move(*opened);
   }
   auto offset = static_cast<off_t>(written_ - memory_size_);
   while (!bytes.empty()) {
@@ -108,19 +110,6 @@ base::Status BodyStore::spill(std::string_view bytes) {
     bytes.remove_prefix(static_cast<std::size_t>(size));
     offset += size;
   }
-  return {};
-}
-
-base::Status BodyStore::open_file() {
-  const std::string& directory = options_->directory;
-  file_.reset(::open(directory.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  if (file_) return {};
-  // Not every file system knows files that never had a name (open(2), O_TMPFILE).
-  std::string path = directory + "/corn-body-XXXXXX";
-  file_.reset(::mkostemp(path.data(), O_CLOEXEC));
-  if (!file_)
-    return base::fail_errno("cannot make a file for a request's body in " + directory, errno);
-  ::unlink(path.c_str());
   return {};
 }
 

@@ -80,7 +80,6 @@ class BodyStore {
   [[nodiscard]] std::uint64_t unread() const { return written_ - read_; }
   bool grow(std::size_t size);
   base::Status spill(std::string_view bytes);
-  base::Status open_file();
   void rewind();
 
   const BodyStoreOptions* options_;

@@ -45,7 +45,7 @@ Connection::Connection(ConnectionCommons& commons, ConnectionId id, base::Unique
       first_request_(start.first_request),
       proxy_expected_(start.proxy_expected),
       body_(commons.body_store),
-      transmitter_(socket_.get(), commons.config.timeout) {
+      transmitter_(socket_.get(), commons.config.timeout, commons.body_store.directory) {
   close_in_forks(socket_.get());
   set_idle(start.since);
 }

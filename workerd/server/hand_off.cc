@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/hand_off.h"
 #include "base/log.h"
 #include "workerd/server/fork_fence.h"
 
@@ -173,6 +174,13 @@ bool HandOff::send(int socket, const HandOffTicket& ticket) {
   }
 }
 
+void HandOff::tell_of_newcomers() {
+  if (!usable()) return;
+  const char word = base::kLookForNewcomers;
+  [[maybe_unused]] const ssize_t sent =
+      ::send(ends_.in.get(), &word, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 base::Result<std::optional<HandOff::Arrival>> HandOff::receive() {
   for (;;) {
     // Without a free descriptor recvmsg(2) would take the datagram and drop the connection.
@@ -192,6 +200,7 @@ base::Result<std::optional<HandOff::Arrival>> HandOff::receive() {
     if (size < 0) return std::nullopt;
 
     base::UniqueFd socket = descriptor_of(message);
+    if (size == 1 && bytes[0] == base::kLookForNewcomers && !socket) return Arrival{};
     auto ticket = decode_ticket({bytes.data(), static_cast<std::size_t>(size)});
     if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || !socket || !ticket ||
         !is_stream_socket(socket.get()) || !make_non_blocking(socket.get())) {

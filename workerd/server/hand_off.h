@@ -48,7 +48,7 @@ struct HandOffEnds {
 class HandOff {
  public:
   struct Arrival {
-    base::UniqueFd socket;
+    base::UniqueFd socket;  // none: somebody may wait to be accepted, unnoticed
     HandOffTicket ticket;
   };
 
@@ -68,6 +68,10 @@ class HandOff {
   // way (ETOOMANYREFS), and the connection is still the caller's alone. True: it is in the queue,
   // and the caller closes its descriptor, touching it no more.
   bool send(int socket, const HandOffTicket& ticket);
+
+  // Has a sibling with capacity look whether somebody waits to be accepted: the kernel has told
+  // this worker only (EPOLLEXCLUSIVE). Nothing happens if the queue is full.
+  void tell_of_newcomers();
 
   // The next connection, or nullopt: none is there. Fails with EMFILE or ENFILE, and the
   // connection stays in the queue, when there is no descriptor for it. What isn't a connection is

@@ -28,6 +28,9 @@ constexpr std::uint64_t kHandOffId = 0xffffffff;
 // the others waiting.
 constexpr int kTakenPerPoll = 16;
 
+// Between two looks for connections that nobody was told of.
+constexpr base::Duration kLookInterval = std::chrono::seconds(1);
+
 constexpr std::uint32_t place_of(ConnectionId id) { return static_cast<std::uint32_t>(id); }
 constexpr std::uint32_t generation_of(ConnectionId id) {
   return static_cast<std::uint32_t>(id >> 32U);
@@ -116,7 +119,10 @@ bool Reactor::step() {
     run_deferred();
     expire();
     if (hand_off_retry_ && *hand_off_retry_ <= now_) hand_over_rest();
-    if (room_check_ && *room_check_ <= now_) look_for_newcomers();
+    if ((room_check_ && *room_check_ <= now_) || (next_look_ <= now_ && acceptor_.watching())) {
+      next_look_ = now_ + kLookInterval;
+      look_for_newcomers();
+    }
     if (aborting_) check_abort();
     if (ending_overdue_) check_what_is_left();
     return true;
@@ -152,9 +158,11 @@ void Reactor::handle_event(const epoll_event& event) {
     const std::size_t capacity = policy_.accept_capacity(waiting());
     if (id == kHandOffId) {
       take_over(capacity);
-    } else {
-      accept_from(static_cast<std::size_t>(id - kFirstListenerId), capacity);
+      return;
     }
+    const auto listener = static_cast<std::size_t>(id - kFirstListenerId);
+    if (capacity == 0 || open_ >= commons_.config.worker_connections) turned_away_ = true;
+    accept_from(listener, capacity);
     return;
   }
   if (Connection* connection = find(id)) {
@@ -354,6 +362,8 @@ void Reactor::prepare_to_wait() {
   const bool takes = willing && open_ < commons_.config.worker_connections;
   plan_room_check(willing && !takes);
   acceptor_.watch(takes);
+  // Who comes from here on wakes a sibling.
+  if (std::exchange(turned_away_, false) && !takes) hand_off_.tell_of_newcomers();
   hand_off_.watch(takes && !acceptor_.paused_until());
   // Whoever posts sees the flag, or its letter is seen here.
   sleeping_.store(true, std::memory_order_seq_cst);
@@ -416,7 +426,7 @@ void Reactor::read_mail() {
         }
         break;
       case Letter::Kind::kDrain:
-        start_drain(letter.grace, letter.empty_backlog);
+        start_drain(letter.grace, letter.empty_backlog, letter.may_be_last);
         break;
       case Letter::Kind::kEndOverdue:
         start_ending_overdue(letter);

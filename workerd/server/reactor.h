@@ -83,7 +83,8 @@ class Reactor {
   [[nodiscard]] bool done() const;
 
   // ---- any thread ----
-  void drain(base::Milliseconds grace, bool empty_backlog);
+  // See Server::drain().
+  void drain(base::Milliseconds grace, bool empty_backlog, bool may_be_last);
   // Gives up requests that entered the application at `newest` or before, and drains. `all_hang`:
   // nothing more gets into the application. See Server::end_overdue().
   void end_overdue(base::TimePoint newest, base::Milliseconds grace, bool all_hang,
@@ -113,6 +114,7 @@ class Reactor {
     ConnectionId connection = 0;
     base::Milliseconds grace{0};
     bool empty_backlog = false;
+    bool may_be_last = false;
     base::TimePoint newest = {};  // kEndOverdue
     bool all_hang = false;        // kEndOverdue
   };
@@ -163,7 +165,8 @@ class Reactor {
   void take_events(int timeout);
   [[nodiscard]] int poll_timeout() const;
   void beat();
-  void start_drain(base::Milliseconds grace, bool empty_backlog);
+  void start_drain(base::Milliseconds grace, bool empty_backlog, bool may_be_last = false);
+  void stop_accepting(bool keep_listeners);
   // ---- reactor_overdue.cc ----
   void start_ending_overdue(const Letter& order);
   void check_what_is_left();
@@ -193,6 +196,12 @@ class Reactor {
   std::deque<base::ListenerInfo> former_listeners_;
   // The queue was full: nothing is handed over before.
   std::optional<base::TimePoint> hand_off_retry_;
+  // Somebody waits to be accepted, of whom the kernel has told this worker only, and there was no
+  // capacity; since the last wait.
+  bool turned_away_ = false;
+  // When to look whether somebody waits though this worker wasn't told: another one was, and was
+  // stopped before it looked. No wait is made shorter for it.
+  base::TimePoint next_look_;
   // At the limit of connections: when to look whether somebody waits to be accepted.
   std::optional<base::TimePoint> room_check_;
   std::optional<base::TimePoint> last_room_complaint_;

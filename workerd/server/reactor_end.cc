@@ -6,8 +6,13 @@
 
 namespace corn::server {
 
-void Reactor::drain(base::Milliseconds grace, bool empty_backlog) {
-  post({Letter::Kind::kDrain, 0, grace, empty_backlog});
+void Reactor::drain(base::Milliseconds grace, bool empty_backlog, bool may_be_last) {
+  Letter letter;
+  letter.kind = Letter::Kind::kDrain;
+  letter.grace = grace;
+  letter.empty_backlog = empty_backlog;
+  letter.may_be_last = may_be_last;
+  post(letter);
 }
 
 void Reactor::quit() { post({Letter::Kind::kQuit}); }
@@ -18,26 +23,34 @@ void Reactor::quit() { post({Letter::Kind::kQuit}); }
 // connection keeps its keep-alive time: its client may be sending the next request right now, and
 // closing would lose it. Only when the whole service goes away (empty_backlog) that time is cut to
 // half a second; what others have handed over is served first, like what waits to be accepted.
-void Reactor::start_drain(base::Milliseconds grace, bool empty_backlog) {
+void Reactor::start_drain(base::Milliseconds grace, bool empty_backlog, bool may_be_last) {
   const base::TimePoint end = now_ + grace;
   if (!grace_end_ || end < *grace_end_) grace_end_ = end;
   const Leaving before = commons_.leaving.load(std::memory_order_relaxed);
   const Leaving leaving = empty_backlog        ? Leaving::kHurrying
                           : hand_off_.usable() ? Leaving::kPassingOn
                                                : Leaving::kClosing;
-  if (leaving <= before) return;
-  commons_.leaving.store(leaving, std::memory_order_relaxed);
-  if (empty_backlog) {
+  if (leaving > before) commons_.leaving.store(leaving, std::memory_order_relaxed);
+  if (empty_backlog && leaving > before) {
     hand_off_retry_.reset();
     constexpr std::size_t kAll = ~std::size_t{0};
     take_over(kAll);
     for (std::size_t i = 0; i < acceptor_.size(); ++i) accept_from(i, kAll);
   }
-  acceptor_.close();
+  stop_accepting(may_be_last && !empty_backlog);
+  if (leaving <= before) return;
   for_each([this](Connection& connection) {
     connection.drain(now_);
     settle(connection);
   });
+}
+
+void Reactor::stop_accepting(bool keep_listeners) {
+  const bool watched = acceptor_.watching();
+  acceptor_.watch(false);
+  // Whoever came just now has woken nobody else.
+  if (watched) hand_off_.tell_of_newcomers();
+  if (!keep_listeners) acceptor_.close();
 }
 
 // The grace is over: nobody is answered any more.
@@ -52,7 +65,7 @@ void Reactor::cut() {
 void Reactor::start_abort() {
   if (aborting_) return;
   aborting_ = true;
-  acceptor_.close();
+  stop_accepting(false);
   const bool others_left = commons_.leaving.load(std::memory_order_relaxed) <= Leaving::kPassingOn;
   for_each([this, others_left](Connection& connection) {
     if (others_left && connection.can_pass_on() && hand_over(connection)) return;

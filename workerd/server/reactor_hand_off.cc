@@ -45,6 +45,10 @@ void Reactor::take_over(std::size_t most) {
     }
     if (!*received) return;
     HandOff::Arrival& arrival = **received;
+    if (!arrival.socket) {
+      look_for_newcomers();
+      continue;
+    }
     sockaddr_storage peer{};
     socklen_t size = sizeof(peer);
     ConnectionStart start;

@@ -84,8 +84,8 @@ class Server::Engine {
 
   [[nodiscard]] bool left_behind() const { return worker_class_->left_behind(); }
 
-  void drain(base::Milliseconds grace, bool empty_backlog) {
-    reactor_.drain(grace, empty_backlog);
+  void drain(base::Milliseconds grace, bool empty_backlog, bool may_be_last) {
+    reactor_.drain(grace, empty_backlog, may_be_last);
     worker_class_->summon();
   }
 
@@ -175,8 +175,8 @@ int Server::run() { return engine_->run(); }
 
 bool Server::left_behind() const { return engine_->left_behind(); }
 
-void Server::drain(base::Milliseconds grace, bool empty_backlog) {
-  engine_->drain(grace, empty_backlog);
+void Server::drain(base::Milliseconds grace, bool empty_backlog, bool may_be_last) {
+  engine_->drain(grace, empty_backlog, may_be_last);
 }
 
 void Server::end_overdue(base::Milliseconds limit, base::Milliseconds grace,

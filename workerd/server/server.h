@@ -49,8 +49,9 @@ class Server {
   // Stop accepting, finish what is in flight, hand idle connections over or close them without a
   // race (see connection draining in the source), return from run(). What is left after `grace` is
   // cut. `empty_backlog`: nobody else will serve: what waits in the accept queues is served first.
-  // A second call can only shorten.
-  void drain(base::Milliseconds grace, bool empty_backlog);
+  // `may_be_last`: whether others will is to be seen; then a later call with `empty_backlog` finds
+  // the queues still open. A second call can only shorten.
+  void drain(base::Milliseconds grace, bool empty_backlog, bool may_be_last = false);
 
   // Requests that have been inside the application for `limit` are given up: they are answered 504
   // if nothing of an answer is out, else cut off. For all else this is drain(), except that what

@@ -14,6 +14,9 @@
 namespace corn::server {
 namespace {
 
+// Written to the file between two looks at what else there is to do.
+constexpr std::size_t kWriteBytes = 1U << 20U;
+
 base::Status client_gone() { return base::fail("the client has gone", EPIPE); }
 
 iovec vector_of(std::string_view bytes) {
@@ -82,19 +85,87 @@ base::Status Transmitter::send(std::string_view first, std::string_view second,
       advance(parts, size);
       left -= size;
     }
-    std::size_t space = kQueueBytes - std::min(queued(), kQueueBytes);
-    for (const std::string_view& part : parts) {
-      const std::size_t size = std::min(space, part.size());
-      queue_.append(part.substr(0, size));
-      space -= size;
-      left -= size;
-      if (size < part.size()) break;
-    }
-    advance(parts, parts[0].size() + parts[1].size() + parts[2].size() - left);
+    left -= enqueue(parts);
     flush_locked();
-    if (broken_) return client_gone();
+    if (left > 0 && queued() > 0) left -= overflow(lock, parts);
+    if (unusable()) return client_gone();
     if (left == 0) return {};
-    if (queued() >= kQueueBytes && !wait_locked(lock, false, waiter)) return client_gone();
+    if (!has_room() && !wait_locked(lock, false, waiter)) return client_gone();
+  }
+}
+
+std::size_t Transmitter::enqueue(std::array<std::string_view, 3>& parts) {
+  if (overflow_.size() > 0) return 0;
+  std::size_t taken = 0;
+  for (const std::string_view& part : parts) {
+    const std::size_t size =
+        std::min(kQueueBytes - std::min(in_memory(), kQueueBytes), part.size());
+    queue_.append(part.substr(0, size));
+    taken += size;
+    if (size < part.size()) break;
+  }
+  advance(parts, taken);
+  return taken;
+}
+
+std::size_t Transmitter::write_locked(std::unique_lock<std::mutex>& lock, std::string_view bytes) {
+  overflowing_ = true;
+  lock.unlock();
+  const std::size_t size = overflow_.write(bytes);
+  lock.lock();
+  overflowing_ = false;
+  overflow_.publish(size);
+  // Meanwhile everything before it may have been sent, and nobody may be told of the socket again.
+  flush_locked();
+  if (unusable()) overflow_.clear();
+  return size;
+}
+
+std::size_t Transmitter::overflow(std::unique_lock<std::mutex>& lock,
+                                  std::array<std::string_view, 3>& parts) {
+  std::size_t taken = 0;
+  for (std::string_view& part : parts) {
+    while (!part.empty()) {
+      const std::uint64_t most = std::min<std::uint64_t>(overflow_.room(), kWriteBytes);
+      const std::string_view piece = part.substr(0, static_cast<std::size_t>(most));
+      const std::size_t size = piece.empty() ? 0 : write_locked(lock, piece);
+      if (unusable()) return taken;
+      part.remove_prefix(size);
+      taken += size;
+      if (size == 0 || size < piece.size()) return taken;
+    }
+  }
+  return taken;
+}
+
+std::uint64_t Transmitter::overflow(std::unique_lock<std::mutex>& lock, int file, off_t offset,
+                                    std::uint64_t length) {
+  std::string buffer;
+  std::uint64_t taken = 0;
+  while (taken < length) {
+    const std::uint64_t most =
+        std::min({overflow_.room(), std::uint64_t{kWriteBytes}, length - taken});
+    if (most == 0) break;
+    buffer.resize(static_cast<std::size_t>(most));
+    const ssize_t got =
+        ::pread(file, buffer.data(), buffer.size(), offset + static_cast<off_t>(taken));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;  // whoever goes on with the rest finds out why
+    const auto wish = static_cast<std::size_t>(got);
+    const std::size_t size = write_locked(lock, std::string_view(buffer).substr(0, wish));
+    if (unusable()) break;
+    taken += size;
+    if (size < wish) break;
+  }
+  return taken;
+}
+
+// Of the engine's own: small, and there is no application at work on the answer.
+void Transmitter::enqueue_now(std::string_view bytes) {
+  if (overflow_.size() == 0) {
+    queue_.append(bytes);
+  } else if (overflow_.room() >= bytes.size()) {
+    overflow_.publish(overflow_.write(bytes));
   }
 }
 
@@ -105,7 +176,11 @@ base::Status Transmitter::send_file(int file, off_t offset, std::uint64_t length
   response_begun_ = true;
   while (length > 0) {
     if (queued() > 0) {
-      if (!wait_locked(lock, true, waiter)) return client_gone();
+      const std::uint64_t taken = overflow(lock, file, offset, length);
+      if (unusable()) return client_gone();
+      length -= taken;
+      offset += static_cast<off_t>(taken);
+      if (length > 0 && queued() > 0 && !wait_locked(lock, true, waiter)) return client_gone();
       continue;
     }
     constexpr std::uint64_t kMost = 1U << 30U;  // sendfile(2) takes no more than 2 GiB
@@ -130,6 +205,11 @@ base::Status Transmitter::send_file(int file, off_t offset, std::uint64_t length
       continue;
     }
     if (error == EAGAIN) {
+      const std::uint64_t taken = overflow(lock, file, offset, length);
+      if (unusable()) return client_gone();
+      length -= taken;
+      offset += static_cast<off_t>(taken);
+      if (length == 0) continue;
       if (!wait_locked(lock, true, waiter)) return client_gone();
       continue;
     }
@@ -157,7 +237,7 @@ bool Transmitter::wait_locked(std::unique_lock<std::mutex>& lock, bool for_socke
   std::uint64_t progress = sent_;
   const auto ready = [&] {
     if (unusable()) return true;
-    return for_socket ? queued() == 0 && writable_turns_ != turns : queued() <= kQueueBytes / 2;
+    return for_socket ? queued() == 0 && writable_turns_ != turns : has_room();
   };
   for (;;) {
     if (stall_ <= base::Duration::zero()) {
@@ -182,7 +262,7 @@ bool Transmitter::wait_locked(std::unique_lock<std::mutex>& lock, bool for_socke
 void Transmitter::send_now(std::string_view bytes) {
   const std::lock_guard lock(mutex_);
   if (broken_) return;
-  queue_.append(bytes);
+  enqueue_now(bytes);
   flush_locked();
 }
 
@@ -190,7 +270,7 @@ bool Transmitter::cut_off(std::string_view bytes) {
   const std::lock_guard lock(mutex_);
   const bool replaced = !response_begun_ && !broken_ && !cut_off_;
   cut_off_ = true;
-  if (replaced) queue_.append(bytes);
+  if (replaced) enqueue_now(bytes);
   flush_locked();
   return replaced;
 }
@@ -209,13 +289,25 @@ void Transmitter::flush_locked() {
   ++writable_turns_;
   // Up before the socket is tried: an event that comes after its refusal finds the flag.
   if (queued() > 0) wants_flush_.store(true, std::memory_order_seq_cst);
-  while (queued() > 0 && !broken_) {
+  while (in_memory() > 0 && !broken_) {
     const std::string_view rest = std::string_view(queue_).substr(queue_begin_);
     const std::size_t size = send_some(rest, {}, {});
     if (size == 0) break;
     queue_begin_ += size;
   }
-  if (broken_ || queued() == 0) {
+  while (in_memory() == 0 && overflow_.size() > 0 && !broken_) {
+    wants_flush_.store(true, std::memory_order_seq_cst);
+    const ssize_t size = overflow_.send_to(socket_);
+    if (size > 0) {
+      sent_ += static_cast<std::uint64_t>(size);
+    } else if (size == 0 || errno != EINTR) {
+      broken_ = size == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+      break;
+    }
+  }
+  // Done with, or of no use; whoever writes to it clears it himself.
+  if ((broken_ || overflow_.size() == 0) && !overflowing_) overflow_.clear();
+  if (broken_ || in_memory() == 0) {
     queue_begin_ = 0;
     queue_.clear();
     constexpr std::size_t kKeptCapacity = 64 * 1024;
@@ -233,6 +325,7 @@ void Transmitter::break_off() {
   broken_ = true;
   queue_.clear();
   queue_begin_ = 0;
+  if (!overflowing_) overflow_.clear();
   update_wants_flush();
   changed_.notify_all();
 }

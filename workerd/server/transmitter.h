@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sending side of one connection. The application's thread sends for itself, straight from its
-// own memory, as long as the socket takes it. What the socket does not take is queued, up to a
-// limit, and sent by the loop's owner when the socket is writable again; beyond the limit the
-// application waits for the client. So a slow client costs memory within limits, not a worker.
+// own memory, as long as the socket takes it. What the socket does not take is queued, in memory up
+// to a limit and then in a file up to another (overflow_file.h), and sent by the loop's owner when
+// the socket is writable again; beyond that the application waits for the client. So a slow client
+// costs memory and disk within limits, not a worker.
 //
 // Every function may be called from any thread, except as said; a mutex keeps bytes in order. It is
 // contended only while the loop flushes during a request.
@@ -10,6 +11,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -19,6 +21,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "workerd/server/overflow_file.h"
 
 namespace corn::server {
 
@@ -32,12 +35,14 @@ class Waiter {
 
 class Transmitter {
  public:
-  // Bytes queued for one client before the application waits.
+  // Bytes queued in memory for one client before the file takes the rest.
   static constexpr std::size_t kQueueBytes = 1U << 20U;
 
   // `socket` is non-blocking and outlives the transmitter. `stall`: how long a waiting application
-  // waits for a client that takes nothing; zero: for ever.
-  Transmitter(int socket, base::Duration stall) : socket_(socket), stall_(stall) {}
+  // waits for a client that takes nothing; zero: for ever. `directory`: where the file lies; empty:
+  // there is none.
+  Transmitter(int socket, base::Duration stall, std::string directory = {})
+      : socket_(socket), stall_(stall), overflow_(std::move(directory)) {}
   Transmitter(const Transmitter&) = delete;
   Transmitter& operator=(const Transmitter&) = delete;
 
@@ -87,7 +92,21 @@ class Transmitter {
   void flush_locked();
   // Waits until the queue has room or, with `for_socket`, is empty and the socket writable.
   bool wait_locked(std::unique_lock<std::mutex>& lock, bool for_socket, Waiter& waiter);
-  [[nodiscard]] std::size_t queued() const { return queue_.size() - queue_begin_; }
+  // Puts behind what is queued in memory, or in the file, as much of the parts as there is room
+  // for, and drops that from them; returns how much.
+  std::size_t enqueue(std::array<std::string_view, 3>& parts);
+  std::size_t overflow(std::unique_lock<std::mutex>& lock, std::array<std::string_view, 3>& parts);
+  std::uint64_t overflow(std::unique_lock<std::mutex>& lock, int file, off_t offset,
+                         std::uint64_t length);
+  // Writes to the file without the lock, so that the loop never waits for a disk.
+  std::size_t write_locked(std::unique_lock<std::mutex>& lock, std::string_view bytes);
+  // For the engine's own small messages: whatever the limit says.
+  void enqueue_now(std::string_view bytes);
+  [[nodiscard]] std::size_t in_memory() const { return queue_.size() - queue_begin_; }
+  [[nodiscard]] std::uint64_t queued() const { return in_memory() + overflow_.size(); }
+  [[nodiscard]] bool has_room() const {
+    return overflow_.size() == 0 && in_memory() <= kQueueBytes / 2;
+  }
   [[nodiscard]] bool unusable() const { return broken_ || cut_off_; }
   void update_wants_flush();
 
@@ -99,6 +118,8 @@ class Transmitter {
   // Guarded by mutex_.
   std::string queue_;  // from queue_begin_ on
   std::size_t queue_begin_ = 0;
+  OverflowFile overflow_;     // comes after queue_
+  bool overflowing_ = false;  // it is being written to, without the mutex
   std::uint64_t sent_ = 0;
   std::uint64_t reported_ = 0;
   std::uint64_t response_start_ = 0;  // sent_ when the response began

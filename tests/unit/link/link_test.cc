@@ -49,6 +49,7 @@ class Calls {
             [this](Milliseconds grace, bool all) {
               add("drain " + std::to_string(grace.count()) + (all ? " all" : ""));
             },
+        .retire = [this](Milliseconds grace) { add("retire " + std::to_string(grace.count())); },
         .end_overdue =
             [this](Milliseconds limit, Milliseconds grace) {
               add("end_overdue " + std::to_string(limit.count()) + " " +
@@ -196,7 +197,28 @@ TEST_F(LinkTest, SignalsAreObeyed) {
   ::kill(::getpid(), SIGINT);
   calls_.wait_for(3);
   ::kill(::getpid(), SIGQUIT);
-  EXPECT_THAT(calls_.wait_for(4), ElementsAre("reopen_logs", "drain 7000 all", "quit", "quit"));
+  EXPECT_THAT(calls_.wait_for(4), ElementsAre("reopen_logs", "retire 7000", "quit", "quit"));
+}
+
+TEST_F(LinkTest, SigtermFromTheParentMeansThatNobodyElseIsLeft) {
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    auto pair = Channel::make_pair();
+    auto opened = Link::open(pair->second.take());
+    Calls calls;
+    if (!(*opened)->start(calls.callbacks(), Milliseconds(7000), Milliseconds(0))) ::_exit(97);
+    [[maybe_unused]] const ssize_t n = ::write(ready[1], "!", 1);
+    ::_exit(calls.wait_for(1) == std::vector<std::string>{"drain 7000 all"} ? 0 : 98);
+  }
+  char word = 0;
+  ASSERT_EQ(::read(ready[0], &word, 1), 1);
+  ::kill(child, SIGTERM);
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
 }
 
 TEST_F(LinkTest, ASendWhileTheChannelIsFullIsKept) {

@@ -70,7 +70,7 @@ TEST_P(DeadlinesTest, ClientThatTakesNothingIsCutAfterTheTimeout) {
   config_.timeout = milliseconds(200);
   TestServer server(config_);
   Client client(server.port(), 4096);
-  client.send(get_request("/pieces/50000000"));
+  client.send(get_request("/pieces/150000000"));
   EXPECT_TRUE(eventually([&] { return server.application().failed_writes > 0; }));
   EXPECT_TRUE(eventually([&] { return server.scoreboard()->connections.load() == 0; }));
 }
@@ -79,7 +79,7 @@ TEST_P(DeadlinesTest, RestOfAnAnswerNobodyTakesIsDroppedAfterTheTimeout) {
   config_.timeout = milliseconds(200);
   TestServer server(config_);
   Client client(server.port(), 4096);
-  client.send(get_request("/file/4000000"));
+  client.send(get_request("/file/9000000"));
   EXPECT_TRUE(eventually([&] { return server.scoreboard()->accepted.load() == 1; }));
   EXPECT_TRUE(eventually([&] { return server.scoreboard()->connections.load() == 0; }));
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include "base/hand_off.h"
 #include "tests/unit/server/harness.h"
 
 namespace corn::server::testing {
@@ -54,6 +55,19 @@ TEST_P(EngineHandOffTest, IdleConnectionGoesOnWithTheNextWorker) {
     EXPECT_EQ(response.field("Connection"), "");
   }
   EXPECT_TRUE(eventually([&] { return new_worker.application().handled.load() == 3; }));
+}
+
+TEST_P(EngineHandOffTest, WorkerThatGoesHasOthersLookForConnectionsThatOnlyItWasToldOf) {
+  TestServer server(config_, Transport::kTcp, queue_.ends());
+  Client client(server.port());
+  ASSERT_EQ(client.get("/hello").status, 200);
+  client.close();
+  ASSERT_TRUE(eventually([&] { return server.scoreboard()->connections.load() == 0; }));
+  server.server().drain(kGrace, false);
+  ASSERT_TRUE(server.wait_until_ended());
+  char word = 'x';
+  EXPECT_EQ(::recv(queue_.ends().out.get(), &word, 1, MSG_DONTWAIT), 1);
+  EXPECT_EQ(word, base::kLookForNewcomers);
 }
 
 TEST_P(EngineHandOffTest, ConnectionWaitsInTheQueueForAWorkerToCome) {

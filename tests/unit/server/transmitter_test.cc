@@ -11,6 +11,7 @@
 #include <array>
 #include <atomic>
 #include <stop_token>
+#include <string>
 #include <thread>
 
 #include "base/unique_fd.h"
@@ -27,6 +28,15 @@ class NotedWaits final : public Waiter {
   std::atomic<int> waits{0};
   int ends = 0;
 };
+
+// Bytes in which nothing can be missing or out of place unnoticed.
+std::string numbers(std::size_t size) {
+  std::string text;
+  text.reserve(size + 16);
+  for (std::size_t i = 0; text.size() < size; ++i) text += std::to_string(i) + ',';
+  text.resize(size);
+  return text;
+}
 
 class TransmitterTest : public ::testing::Test {
  protected:
@@ -94,6 +104,80 @@ TEST_F(TransmitterTest, WaitsForTheClientBeyondTheLimit) {
   EXPECT_EQ(receive(body.size() + 8), "head" + body + "tail");
   sender.join();
   EXPECT_EQ(waiter_.waits, waiter_.ends);
+}
+
+TEST_F(TransmitterTest, WhatMemoryDoesNotTakeGoesToAFileWithoutWaiting) {
+  Transmitter transmitter(ours_.get(), milliseconds(0), "/tmp");
+  const std::string body = numbers(5'000'000);
+  ASSERT_TRUE(transmitter.send("head", body, "tail", waiter_));
+  ASSERT_TRUE(transmitter.send("more", {}, {}, waiter_));
+  EXPECT_EQ(waiter_.waits, 0);
+  EXPECT_TRUE(transmitter.may_wait());
+  const std::jthread flusher = loop(transmitter);
+  EXPECT_TRUE(receive(body.size() + 12) == "head" + body + "tail" + "more");
+  while (transmitter.may_wait()) std::this_thread::yield();
+  EXPECT_EQ(transmitter.take_sent(), body.size() + 12);
+  ASSERT_TRUE(transmitter.send("next", {}, {}, waiter_));
+  EXPECT_EQ(receive(4), "next");
+}
+
+TEST_F(TransmitterTest, BytesKeepTheirOrderWhileTheClientTakesThem) {
+  Transmitter transmitter(ours_.get(), milliseconds(0), "/tmp");
+  const std::jthread flusher = loop(transmitter);
+  const std::string body = numbers(30'000'000);
+  std::thread sender([&] {
+    for (std::size_t begin = 0; begin < body.size(); begin += 77'777) {
+      EXPECT_TRUE(transmitter.send(body.substr(begin, 77'777), {}, {}, waiter_));
+    }
+  });
+  EXPECT_TRUE(receive(body.size()) == body);
+  sender.join();
+  EXPECT_EQ(waiter_.waits, 0);
+}
+
+TEST_F(TransmitterTest, WaitsForTheClientWhenTheFileHasItsMostBytes) {
+  Transmitter transmitter(ours_.get(), milliseconds(0), "/tmp");
+  const std::jthread flusher = loop(transmitter);
+  const std::string body = numbers(OverflowFile::kMostBytes * 2);
+  std::thread sender([&] { EXPECT_TRUE(transmitter.send(body, {}, {}, waiter_)); });
+  while (waiter_.waits == 0) std::this_thread::yield();
+  EXPECT_TRUE(receive(body.size()) == body);
+  sender.join();
+}
+
+TEST_F(TransmitterTest, WithoutAFileTheClientIsWaitedFor) {
+  Transmitter transmitter(ours_.get(), milliseconds(0), "/nowhere");
+  const std::jthread flusher = loop(transmitter);
+  const std::string body = numbers(5'000'000);
+  std::thread sender([&] { EXPECT_TRUE(transmitter.send(body, {}, {}, waiter_)); });
+  while (waiter_.waits == 0) std::this_thread::yield();
+  EXPECT_TRUE(receive(body.size()) == body);
+  sender.join();
+}
+
+TEST_F(TransmitterTest, AFileThatIsSentIsTakenToo) {
+  Transmitter transmitter(ours_.get(), milliseconds(0), "/tmp");
+  const base::UniqueFd file(::memfd_create("file", MFD_CLOEXEC));
+  const std::string content = numbers(4'000'000);
+  ASSERT_EQ(::pwrite(file.get(), content.data(), content.size(), 0),
+            static_cast<ssize_t>(content.size()));
+  ASSERT_TRUE(transmitter.send("head", {}, {}, waiter_));
+  ASSERT_TRUE(transmitter.send_file(file.get(), 10, content.size() - 10, waiter_));
+  ASSERT_TRUE(transmitter.send("tail", {}, {}, waiter_));
+  EXPECT_EQ(waiter_.waits, 0);
+  ASSERT_EQ(::ftruncate(file.get(), 0), 0);  // it is the application's again
+  const std::jthread flusher = loop(transmitter);
+  EXPECT_TRUE(receive(content.size() - 2) == "head" + content.substr(10) + "tail");
+}
+
+TEST_F(TransmitterTest, BreakingOffEndsWritingToTheFile) {
+  Transmitter transmitter(ours_.get(), milliseconds(0), "/tmp");
+  const std::string body = numbers(OverflowFile::kMostBytes * 2);
+  std::thread sender([&] { EXPECT_FALSE(transmitter.send(body, {}, {}, waiter_)); });
+  while (!transmitter.may_wait()) std::this_thread::yield();
+  transmitter.break_off();
+  sender.join();
+  EXPECT_FALSE(transmitter.wants_flush());
 }
 
 TEST_F(TransmitterTest, ClientThatTakesNothingIsGivenUp) {
