@@ -12,18 +12,23 @@
 #include <mutex>
 
 #include "base/json_text.h"
+#include "base/log_sink.h"
 #include "base/unique_fd.h"
 
 namespace corn::base {
 namespace {
 
+using Sinks = std::vector<std::shared_ptr<LogSink>>;
+
 struct State {
-  std::mutex mutex;  // guards options, owned
+  std::mutex mutex;  // guards options, owned, sinks
   LogOptions options;
+  std::shared_ptr<const Sinks> sinks;          // null: there are none
   UniqueFd owned;                              // the file; empty while on standard error
   std::atomic<int> descriptor{STDERR_FILENO};  // what lines are written to
   std::atomic<int> threshold{static_cast<int>(LogLevel::kInfo)};
   std::atomic<bool> json{false};
+  std::atomic<bool> has_sinks{false};
 };
 
 State& state() {
@@ -108,10 +113,49 @@ Status reopen_log() {
 
 int log_descriptor() { return state().descriptor; }
 
-bool log_enabled(LogLevel level) { return static_cast<int>(level) >= state().threshold; }
+bool log_enabled(LogLevel level) {
+  const State& s = state();
+  if (static_cast<int>(level) >= s.threshold) return true;
+  return level >= LogLevel::kWarning && s.has_sinks;
+}
+
+void set_log_sinks(Sinks sinks) {
+  State& s = state();
+  std::shared_ptr<const Sinks> next;
+  if (!sinks.empty()) next = std::make_shared<const Sinks>(std::move(sinks));
+  const std::lock_guard lock(s.mutex);
+  s.sinks.swap(next);  // the old ones end when the lock is open again: they may log
+  s.has_sinks = s.sinks != nullptr;
+}
+
+Sinks log_sinks() {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  return s.sinks ? *s.sinks : Sinks();
+}
 
 void log_line(LogLevel level, std::string_view text) {
   if (!log_enabled(level)) return;
+  State& s = state();
+  const bool shown = static_cast<int>(level) >= s.threshold;
+  bool taken = false;
+  thread_local bool telling = false;
+  if (s.has_sinks && !telling) {
+    telling = true;
+    std::shared_ptr<const Sinks> sinks;
+    {
+      const std::lock_guard lock(s.mutex);
+      sinks = s.sinks;
+    }
+    if (sinks) {
+      for (const auto& sink : *sinks) taken = sink->take(level, text, shown) || taken;
+    }
+    telling = false;
+  }
+  if (shown && !taken) write_log_line(level, text);
+}
+
+void write_log_line(LogLevel level, std::string_view text) {
   State& s = state();
   const auto wall = std::chrono::system_clock::now();
   const std::time_t seconds = std::chrono::system_clock::to_time_t(wall);

@@ -102,6 +102,10 @@ template <class A>
 void fields(A& a, HookDone& v) {
   a(v.token), a(v.error);
 }
+template <class A>
+void fields(A& a, LoadedFiles& v) {
+  a(v.paths);
+}
 
 namespace {
 

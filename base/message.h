@@ -132,6 +132,11 @@ struct HookDone {
   std::uint64_t token = 0;
   std::string error;  // a sentence, then the traceback; empty: it returned
 };
+// Files that code of this process was read from, or could not be, since the last such message.
+// Only with WorkerConfig::report_files.
+struct LoadedFiles {
+  std::vector<std::string> paths;  // absolute
+};
 // ---- either way ----
 struct Unsupported {
   std::uint16_t type = 0;
@@ -161,9 +166,10 @@ struct EndOverdue {
   Milliseconds grace{0};
 };
 
-using Message = std::variant<Configure, Drain, ReopenLogs, Dump, Ping, Hello, Ready, BootFailed,
-                             Retiring, DumpResult, Pong, ConfigValues, ConfigFailed, Unsupported,
-                             Offer, Fork, RunHook, Leave, Forked, ForkFailed, HookDone, EndOverdue>;
+using Message =
+    std::variant<Configure, Drain, ReopenLogs, Dump, Ping, Hello, Ready, BootFailed, Retiring,
+                 DumpResult, Pong, ConfigValues, ConfigFailed, Unsupported, Offer, Fork, RunHook,
+                 Leave, Forked, ForkFailed, HookDone, EndOverdue, LoadedFiles>;
 
 // Bytes of one datagram, at most kMaxMessageBytes; fails when the message doesn't fit.
 Result<std::string> encode(const Message& message);

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "base/outlet_options.h"
+
 namespace corn::base {
 
 enum class WorkerRole : std::uint8_t {
@@ -98,6 +100,15 @@ struct WorkerConfig {
   std::string access_log;  // empty: none; "-": standard output
   std::string access_log_format;
   bool capture_output = false;
+  StatsdOptions statsd;
+  SyslogOptions syslog;
+  // Of Python's logging; at most one is set.
+  std::string log_config_file;  // path of a file for logging.config.fileConfig
+  std::string log_config_json;  // path of a JSON file for dictConfig
+  std::string log_config_dict;  // JSON text for dictConfig
+
+  bool sendfile = true;       // wsgi.file_wrapper may use sendfile(2)
+  bool report_files = false;  // LoadedFiles is wanted
 
   std::vector<ListenerInfo> listeners;
   // The pool's hand-off queue is there: a datagram socket pair by which its workers pass client
@@ -132,7 +143,8 @@ void fields(Archive& a, WorkerConfig& v) {
   a(v.forwarder_headers), a(v.forwarded_allow_ips), a(v.secure_scheme_headers);
   a(v.proxy_protocol), a(v.proxy_allow_ips);
   a(v.error_log), a(v.log_level), a(v.log_json), a(v.access_log), a(v.access_log_format);
-  a(v.capture_output), a(v.listeners), a(v.hand_off);
+  a(v.capture_output), a(v.statsd), a(v.syslog), a(v.log_config_file), a(v.log_config_json);
+  a(v.log_config_dict), a(v.sendfile), a(v.report_files), a(v.listeners), a(v.hand_off);
 }
 
 }  // namespace corn::base

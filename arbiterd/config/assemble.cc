@@ -40,6 +40,17 @@ std::string absolute_address(const std::string& directory, const std::string& ad
   return std::string(kUnix) + absolute(directory, path);
 }
 
+// The same for what may stand before a path ("unix:", "unix://") and behind it ("#dgram").
+std::string absolute_outlet(const std::string& directory, const std::string& address) {
+  if (!address.starts_with(kUnix)) return address;
+  const std::size_t hash = std::min(address.find('#'), address.size());
+  std::string path = address.substr(kUnix.size(), hash - kUnix.size());
+  const bool slashes = path.starts_with("//");
+  if (slashes) path.erase(0, 2);
+  return std::string(kUnix) + (slashes ? "//" : "") + absolute(directory, path) +
+         address.substr(hash);
+}
+
 std::string socket_path_problem(const std::string& address) {
   if (!address.starts_with(kUnix)) return "";
   const std::size_t size = address.size() - kUnix.size();
@@ -95,6 +106,9 @@ class PoolAssembly {
     settle_addresses();
     settle_logs();
     settle_limits();
+    for (std::string& path : pool_.reload_extra_files) {
+      path = absolute(invocation_.working_directory, path);
+    }
   }
 
  private:
@@ -141,6 +155,10 @@ class PoolAssembly {
   void settle_logs() {
     pool_.worker.access_log = absolute_log(pool_.worker.working_directory, pool_.worker.access_log);
     pool_.worker.error_log = absolute_log(pool_.worker.working_directory, pool_.worker.error_log);
+    pool_.worker.statsd.address =
+        absolute_outlet(pool_.worker.working_directory, pool_.worker.statsd.address);
+    pool_.worker.syslog.address =
+        absolute_outlet(pool_.worker.working_directory, pool_.worker.syslog.address);
   }
 
   void settle_limits() {
@@ -185,6 +203,8 @@ ArbiterSettings assemble_arbiter(const InForceByName& in_force, const std::strin
   }
   arbiter.effective = effective_values(in_force, for_arbiter);
   arbiter.log.path = absolute_log(directory, arbiter.log.path);
+  arbiter.statsd.address = absolute_outlet(directory, arbiter.statsd.address);
+  arbiter.syslog.address = absolute_outlet(directory, arbiter.syslog.address);
   if (!arbiter.pid_file.empty()) arbiter.pid_file = absolute(directory, arbiter.pid_file);
   if (!arbiter.control.empty()) {
     arbiter.control = absolute_address(directory, arbiter.control);

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "arbiterd/config/check.h"
+#include "arbiterd/config/text.h"
 
 namespace corn::config {
 namespace {
@@ -38,6 +39,12 @@ std::optional<Value> accepted(const Given& given, Problems& problems) {
   return value->is_set() ? *std::move(value) : default_value(setting);
 }
 
+// gunicorn's words for it; every other means no.
+bool means_yes(const std::string& text) {
+  const std::string word = lowercase(text);
+  return word == "y" || word == "1" || word == "yes" || word == "true";
+}
+
 // The default that the environment gives; nullopt where it gives none.
 std::optional<Given> from_environment(const Setting& setting,
                                       const std::map<std::string, std::string>& environment) {
@@ -45,8 +52,10 @@ std::optional<Given> from_environment(const Setting& setting,
   const std::string variable(listener ? "PORT" : setting.environment);
   const auto found = environment.find(variable);
   if (variable.empty() || found == environment.end() || found->second.empty()) return std::nullopt;
-  return Given{&setting, RawValue{(listener ? "0.0.0.0:" : "") + found->second},
-               "environment variable " + variable, std::string(setting.name) + " = "};
+  Given given{&setting, RawValue{(listener ? "0.0.0.0:" : "") + found->second},
+              "environment variable " + variable, std::string(setting.name) + " = "};
+  if (setting.kind == Kind::kSwitch) given.raw.content = means_yes(found->second);
+  return given;
 }
 
 }  // namespace

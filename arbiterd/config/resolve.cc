@@ -57,6 +57,25 @@ void check_inheritance(const InForceByName& in_force, const ArbiterSettings& arb
   }
 }
 
+// The program's name in syslog, whose own end is a ':'.
+std::string syslog_tag(std::string name) {
+  std::replace(name.begin(), name.end(), ':', '.');
+  return "gunicorn." + name;
+}
+
+void settle_syslog_tags(Settings& settings) {
+  ArbiterSettings& arbiter = settings.arbiter;
+  if (arbiter.syslog.tag.empty()) {
+    arbiter.syslog.tag =
+        syslog_tag(arbiter.name.empty() ? arbiter.default_proc_name : arbiter.name);
+  }
+  for (PoolSettings& pool : settings.pools) {
+    if (!pool.worker.syslog.tag.empty()) continue;
+    pool.worker.syslog.tag =
+        syslog_tag(arbiter.name.empty() ? pool.worker.application : arbiter.name);
+  }
+}
+
 class Resolution {
  public:
   Resolution(const Invocation& invocation, const InvocationLayers& options, const FileLayers& file)
@@ -87,6 +106,7 @@ class Resolution {
     if (settings.arbiter.default_proc_name.empty()) {
       settings.arbiter.default_proc_name = settings.pools[0].worker.application;
     }
+    settle_syslog_tags(settings);
     for (const InForceByName& pool : pools_in_force_) {
       check_inheritance(pool, settings.arbiter, problems);
     }

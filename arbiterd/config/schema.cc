@@ -26,7 +26,7 @@ std::vector<std::string_view> split(std::string_view text, std::string_view sepa
 std::vector<Setting> all_settings() {
   std::vector<Setting> all;
   for (auto part : {program_settings, serving_settings, worker_settings, request_settings,
-                    process_settings, gunicorn_settings, hook_settings}) {
+                    process_settings, logging_settings, gunicorn_settings, hook_settings}) {
     const std::vector<Setting> settings = part();
     all.insert(all.end(), settings.begin(), settings.end());
   }

@@ -10,16 +10,10 @@ namespace {
 
 constexpr std::string_view kTls =
     "TLS is not implemented in this version of Corn; let a proxy such as nginx or HAProxy end it";
-constexpr std::string_view kStatsd =
-    "statsd is not implemented; `cornctl status --json` has the counters";
-constexpr std::string_view kReload =
-    "reloading on changed files is not implemented in this version of Corn; use `cornctl reload`";
 constexpr std::string_view kLogConfig =
     "Corn's logs are not written by Python's logging, which stays the application's own; use "
     "errorlog, "
     "accesslog, loglevel and log_format";
-constexpr std::string_view kSyslog =
-    "syslog is not implemented; log to standard error under systemd, or to a file";
 constexpr std::string_view kPaste =
     "Paste Deployment files are not implemented; name the application as MODULE:CALLABLE";
 constexpr std::string_view kUwsgi =
@@ -50,13 +44,6 @@ constexpr std::array kRefused = {
     Row{"ssl_version", "--ssl-version", Kind::kWhole, "2", kTls},
     Row{"do_handshake_on_connect", "--do-handshake-on-connect", Kind::kSwitch, "false", kTls},
     Row{"suppress_ragged_eofs", "--suppress-ragged-eofs", Kind::kSwitch, "true", kTls},
-    Row{"statsd_host", "--statsd-host", Kind::kText, "", kStatsd, "ADDRESS"},
-    Row{"statsd_prefix", "--statsd-prefix", Kind::kText, "", kStatsd},
-    Row{"dogstatsd_tags", "--dogstatsd-tags", Kind::kText, "", kStatsd},
-    Row{"enable_backlog_metric", "--enable-backlog-metric", Kind::kSwitch, "false", kStatsd},
-    Row{"reload", "--reload", Kind::kSwitch, "false", kReload},
-    Row{"reload_engine", "--reload-engine", Kind::kText, "auto", kReload},
-    Row{"reload_extra_files", "--reload-extra-file", Kind::kTextList, "", kReload, "FILE"},
     Row{"preload_app", "--preload", Kind::kSwitch, "false",
         "loading the application before forking is not implemented in this version of Corn; each "
         "worker loads its own"},
@@ -66,14 +53,6 @@ constexpr std::array kRefused = {
     Row{"logconfig", "--log-config", Kind::kText, "", kLogConfig, "FILE"},
     Row{"logconfig_dict", "", Kind::kDictionary, "", kLogConfig},
     Row{"logconfig_json", "--log-config-json", Kind::kText, "", kLogConfig, "FILE"},
-    Row{"syslog", "--log-syslog", Kind::kSwitch, "false", kSyslog},
-    Row{"syslog_addr", "--log-syslog-to", Kind::kText, "udp://localhost:514", kSyslog, "ADDRESS"},
-    Row{"syslog_prefix", "--log-syslog-prefix", Kind::kText, "", kSyslog},
-    Row{"syslog_facility", "--log-syslog-facility", Kind::kText, "user", kSyslog},
-    Row{"disable_redirect_access_to_syslog", "--disable-redirect-access-to-syslog", Kind::kSwitch,
-        "false", kSyslog},
-    Row{"sendfile", "--no-sendfile", Kind::kSwitch, "true",
-        "the use of sendfile(2) can't be switched off in this version of Corn"},
     Row{"paste", "--paste, --paster", Kind::kText, "", kPaste, "FILE"},
     Row{"raw_paste_global_conf", "--paste-global", Kind::kTextList, "", kPaste},
     Row{"protocol", "--protocol", Kind::kText, "http", kUwsgi},
@@ -118,6 +97,8 @@ constexpr std::array kRefusedOwn = {
 constexpr std::array kNoEffect = {
     Row{"worker_tmp_dir", "--worker-tmp-dir", Kind::kText, "",
         "heartbeats of Corn's workers are in shared memory and need no file", "DIR"},
+    Row{"reload_engine", "--reload-engine", Kind::kChoice, "auto",
+        "changed files are always seen by inotify, without polling", "NAME"},
     Row{"http_parser", "--http-parser", Kind::kChoice, "auto",
         "Corn has one parser, which is fast and strict", "NAME"},
     Row{"initgroups", "--initgroups", Kind::kSwitch, "false",
@@ -138,8 +119,8 @@ Setting setting_of(const Row& row, Support support, bool gunicorn) {
   setting.support = support;
   setting.reason = row.reason;
   setting.repeatable = row.kind == Kind::kTextList;
-  if (row.name == "sendfile") setting.flag_value = false;
   if (row.name == "dbus") setting.choices = "off|session|system";
+  if (row.name == "reload_engine") setting.choices = "auto|poll|inotify";
   if (row.name == "http_parser") setting.choices = "auto|fast|python";
   return setting;
 }

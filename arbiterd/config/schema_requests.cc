@@ -98,6 +98,23 @@ std::vector<Setting> limits() {
   };
 }
 
+std::vector<Setting> answers() {
+  return {
+      {.name = "sendfile",
+       .flags = "--no-sendfile",
+       .kind = Kind::kSwitch,
+       .group = Group::kRequests,
+       .default_text = "true",
+       .default_note = "true, or $SENDFILE",
+       .environment = "SENDFILE",
+       .help =
+           "Files in answers (wsgi.file_wrapper) leave by sendfile(2); the option switches that "
+           "off.",
+       .flag_value = false,
+       .to_pool = [](const Value& v, PoolSettings& p) { p.worker.sendfile = v.on(); }},
+  };
+}
+
 std::vector<Setting> leniency() {
   return {
       {.name = "permit_obsolete_folding",
@@ -214,6 +231,7 @@ std::vector<Setting> proxies() {
 
 std::vector<Setting> request_settings() {
   std::vector<Setting> settings = limits();
+  for (const Setting& setting : answers()) settings.push_back(setting);
   for (const Setting& setting : leniency()) settings.push_back(setting);
   for (const Setting& setting : proxies()) settings.push_back(setting);
   return settings;

@@ -53,6 +53,34 @@ std::vector<Setting> application_settings() {
   };
 }
 
+std::vector<Setting> development_settings() {
+  return {
+      {.name = "reload",
+       .flags = "--reload",
+       .kind = Kind::kSwitch,
+       .group = Group::kApplication,
+       .default_text = "false",
+       .help = "Reload when a file of the application's code changes. For development.",
+       .more =
+           "Watched are the files of all modules that workers have loaded or failed to load, the "
+           "configuration file, and reload_extra_files. It is a reload as by HUP: code that "
+           "can't be loaded is shown in the log, and the old code goes on serving.",
+       .to_pool = [](const Value& v, PoolSettings& p) { p.worker.report_files = v.on(); }},
+      {.name = "reload_extra_files",
+       .flags = "--reload-extra-file",
+       .placeholder = "FILE",
+       .kind = Kind::kTextList,
+       .group = Group::kApplication,
+       .help = "More files that reload watches; may be given several times. Patterns with *, ? and "
+               "[...] in names and ** for directories are looked for again and again.",
+       .more =
+           "Relative paths start from where arbiterd was started. Neither files nor directories "
+           "need exist.",
+       .repeatable = true,
+       .to_pool = [](const Value& v, PoolSettings& p) { p.reload_extra_files = v.list(); }},
+  };
+}
+
 std::vector<Setting> listening_settings() {
   return {
       {.name = "bind",
@@ -96,6 +124,7 @@ std::vector<Setting> listening_settings() {
 
 std::vector<Setting> serving_settings() {
   std::vector<Setting> settings = application_settings();
+  for (const Setting& setting : development_settings()) settings.push_back(setting);
   for (const Setting& setting : listening_settings()) settings.push_back(setting);
   return settings;
 }

@@ -10,6 +10,7 @@
 
 #include "arbiterd/core/types.h"
 #include "base/log.h"
+#include "base/outlet_options.h"
 #include "base/worker_config.h"
 
 namespace corn::config {
@@ -32,7 +33,10 @@ struct PoolSettings {
   bool reuse_port = false;
   std::string user;  // name or number; empty: unchanged
   std::string group;
-  std::optional<std::uint32_t> umask;     // unset: unchanged
+  std::optional<std::uint32_t> umask;  // unset: unchanged
+  bool backlog_metric = false;         // to worker.statsd
+  // With worker.report_files: absolute paths and patterns of more files whose change is a reload.
+  std::vector<std::string> reload_extra_files;
   std::vector<std::string> environment;   // "NAME=VALUE", added to arbiterd's own
   std::vector<EffectiveValue> effective;  // every pool setting
 };
@@ -44,6 +48,8 @@ struct ArbiterSettings {
   bool daemon = false;
   std::string workerd;  // path; empty: searched for
   base::LogOptions log;
+  base::StatsdOptions statsd;
+  base::SyslogOptions syslog;
   std::string default_proc_name;  // application of the first pool, for titles
   std::vector<EffectiveValue> effective;
 };

@@ -193,6 +193,7 @@ void Arbiter::adopt_settings(LoadedSettings loaded) {
     return;
   }
   loaded_ = std::move(loaded);
+  adopt_outlets();
   core::SettingsLoaded event;
   for (const config::PoolSettings& pool : loaded_.settings.pools) event.pools.push_back(pool.spec);
   feed(std::move(event));

@@ -84,6 +84,10 @@ base::Status Arbiter::prepare() {
       [this](pid_t pid, std::function<void(NativeStacks)> done) {
         read_native_stacks(errands(), launch_, pid, std::move(done));
       });
+  code_watch_ = std::make_unique<CodeWatch>(*loop_, timers_, [this](const std::string& what) {
+    base::log_info("Reloading: {} modified", what);
+    feed(core::CommandReceived{core::CommandId{}, core::ReloadCommand{}});
+  });
   loop_->on_deadline([this] {
     timers_.run_due(loop_->now());
     feed(core::DeadlineReached{});
@@ -98,6 +102,7 @@ void Arbiter::start_failed(int status, const std::string& text) {
 int Arbiter::run() {
   started_ = loop_->now();
   start_watchdog();
+  adopt_outlets();
   if (estate_) {
     resume();
   } else {
@@ -125,6 +130,7 @@ void Arbiter::feed(core::Event event) {
     }
   }
   feeding_ = false;
+  if (outlets_.counts_workers()) outlets_.tell_workers(supervisor_.snapshot());
   if (std::exchange(upgrade_ordered_, false)) replace_program();
   if (state_urgent_) write_state();
   arm();
@@ -211,6 +217,8 @@ void Arbiter::on_message(WorkerProcess& worker, const base::Message& message) {
       base::log_warning("worker {} wants to retire for an unknown cause '{}', ignoring", worker.pid,
                         retiring->cause);
     }
+  } else if (const auto* loaded = std::get_if<base::LoadedFiles>(&message)) {
+    code_watch_->add(loaded->paths);
   } else if (const auto* dumped = std::get_if<base::DumpResult>(&message)) {
     dumps_->on_result(worker, *dumped);
   } else if (const auto* unsupported = std::get_if<base::Unsupported>(&message)) {
@@ -253,6 +261,21 @@ void Arbiter::start_watchdog() {
   if (!interval) return;
   std::ignore = notifier_.watchdog();
   timers_.at(loop_->now() + *interval, [this] { start_watchdog(); });
+}
+
+void Arbiter::adopt_outlets() {
+  outlets_.adopt(loaded_.settings);
+  code_watch_->adopt(loaded_.settings, invocation_);
+  if (outlets_.measures_backlog() && !backlog_timer_) measure_backlog();
+}
+
+// The one thing that ticks, and only where somebody has asked for it.
+void Arbiter::measure_backlog() {
+  backlog_timer_.reset();
+  if (!outlets_.measures_backlog()) return;
+  outlets_.tell_backlog(pools_);
+  backlog_timer_ =
+      timers_.at(loop_->now() + Outlets::kBacklogInterval, [this] { measure_backlog(); });
 }
 
 void Arbiter::post_command(core::Command command, CommandCallbacks callbacks) {

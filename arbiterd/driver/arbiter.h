@@ -12,12 +12,14 @@
 #include "arbiterd/config/sources.h"
 #include "arbiterd/core/supervisor.h"
 #include "arbiterd/driver/adoption_socket.h"
+#include "arbiterd/driver/code_watch.h"
 #include "arbiterd/driver/door/door.h"
 #include "arbiterd/driver/dump.h"
 #include "arbiterd/driver/errand.h"
 #include "arbiterd/driver/estate.h"
 #include "arbiterd/driver/history.h"
 #include "arbiterd/driver/launch_plan.h"
+#include "arbiterd/driver/outlets.h"
 #include "arbiterd/driver/pool_runtime.h"
 #include "arbiterd/driver/timers.h"
 #include "arbiterd/driver/upgrade.h"
@@ -127,6 +129,8 @@ class Arbiter {
   void adopt_settings(LoadedSettings loaded);
   void log_start() const;
   void start_watchdog();
+  void adopt_outlets();  // and what is watched
+  void measure_backlog();
   void post_command(core::Command command, CommandCallbacks callbacks);
   [[nodiscard]] ErrandContext errands();
   [[nodiscard]] bool is_booting(core::WorkerId id) const;
@@ -162,6 +166,9 @@ class Arbiter {
   base::TimePoint started_;
   std::deque<core::Event> pending_;  // facts that deeds of this turn reported
   bool feeding_ = false;
+  Outlets outlets_;
+  std::unique_ptr<CodeWatch> code_watch_;
+  std::optional<Timers::Id> backlog_timer_;
   LoadedSettings loaded_;  // what the next BeginGeneration binds
   std::map<std::string, PoolRuntime> pools_;
   std::map<core::WorkerId, WorkerProcess> workers_;

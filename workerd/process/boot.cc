@@ -17,6 +17,21 @@ void tell(link::Link& link, base::Message message) {
   }
 }
 
+void tell_files(link::Link& link, std::vector<std::string> paths) {
+  constexpr std::size_t kMostBytes = base::kMaxMessageBytes / 2;
+  base::LoadedFiles message;
+  std::size_t bytes = 0;
+  for (std::string& path : paths) {
+    bytes += path.size() + sizeof(std::uint32_t);
+    if (bytes > kMostBytes) {
+      tell(link, std::exchange(message, {}));
+      bytes = path.size();
+    }
+    message.paths.push_back(std::move(path));
+  }
+  tell(link, std::move(message));
+}
+
 int boot_failed(link::Link& link, const base::WorkerConfig& config, const app::LoadError& error) {
   const bool application = error.kind == base::BootFailure::kApplication;
   if (config.role == base::WorkerRole::kServe) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <tl/expected.hpp>
+#include <vector>
 
 #include "base/message.h"
 #include "base/worker_config.h"
@@ -20,6 +21,8 @@ using Loaded = tl::expected<std::unique_ptr<app::Application>, app::LoadError>;
 
 // Sends to arbiterd; that it has gone is logged.
 void tell(link::Link& link, base::Message message);
+// The same for LoadedFiles, in as many messages as it takes.
+void tell_files(link::Link& link, std::vector<std::string> paths);
 
 // Says why the worker can't be had, and gives the exit status. Its log gets all of it, but not in
 // a check, whose result arbiterd prints.

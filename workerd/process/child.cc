@@ -11,6 +11,7 @@
 
 #include "base/channel.h"
 #include "base/log.h"
+#include "base/log_outlets.h"
 #include "base/process_title.h"
 #include "base/worker_config.h"
 #include "workerd/link/link.h"
@@ -20,6 +21,7 @@
 #include "workerd/process/descriptors.h"
 #include "workerd/process/serve.h"
 #include "workerd/process/template.h"
+#include "workerd/runtimes/python/code_files.h"
 #include "workerd/runtimes/python/config_file.h"
 #include "workerd/runtimes/python/hooks.h"
 #include "workerd/runtimes/python/interpreter.h"
@@ -88,10 +90,10 @@ void call_worker_exit() {
 }
 
 int work(const base::WorkerConfig& config, link::Link& link, Control& control,
-         Descriptors descriptors, const Inheritance& inheritance) {
+         Descriptors descriptors, const Inheritance& inheritance, base::LogOutlets outlets) {
   switch (config.role) {
     case base::WorkerRole::kServe: {
-      const int status = serve(config, link, control, std::move(descriptors));
+      const int status = serve(config, link, control, std::move(descriptors), std::move(outlets));
       control.end_serving(status);
       call_worker_exit();
       return status;
@@ -110,7 +112,12 @@ int work(const base::WorkerConfig& config, link::Link& link, Control& control,
 int run(const base::WorkerConfig& config, link::Link& link, Inheritance inheritance) {
   const bool serves = config.role == base::WorkerRole::kServe;
   const base::Status prepared = prepare_process(config, inheritance);
-  if (serves) base::log_info("Booting worker with pid: {}", ::getpid());
+  base::LogOutlets outlets;
+  if (serves) {
+    outlets = base::open_log_outlets(config.statsd, config.syslog);
+    base::tell_log_outlets(outlets);
+    base::log_info("Booting worker with pid: {}", ::getpid());
+  }
   if (!prepared && !inheritance.forked) {
     return boot_failed(link, config, worker_error(prepared.error().message));
   }
@@ -138,7 +145,7 @@ int run(const base::WorkerConfig& config, link::Link& link, Inheritance inherita
 
   int status = 0;
   if (prepared) {
-    status = work(config, link, control, std::move(descriptors), inheritance);
+    status = work(config, link, control, std::move(descriptors), inheritance, std::move(outlets));
   } else {
     status = boot_failed(link, config, worker_error(prepared.error().message));
     if (serves) call_worker_exit();
@@ -171,6 +178,7 @@ base::Status prepare_process(const base::WorkerConfig& config, const Inheritance
 base::Result<std::unique_ptr<python::Interpreter>> bring_up_python(const base::WorkerConfig& config,
                                                                    Inheritance& inheritance) {
   if (inheritance.interpreter) return std::move(inheritance.interpreter);
+  if (config.report_files) python::CodeFiles::record();
   python::InterpreterOptions options = python::InterpreterOptions::from(config);
   options.fault_descriptor = base::log_descriptor();
   options.fault_records = config.log_json;

@@ -5,10 +5,12 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/log.h"
 #include "base/scoreboard.h"
 #include "workerd/process/boot.h"
+#include "workerd/runtimes/python/code_files.h"
 #include "workerd/runtimes/python/hooks.h"
 #include "workerd/server/hand_off.h"
 #include "workerd/server/server.h"
@@ -16,7 +18,7 @@
 namespace corn::process {
 
 int serve(const base::WorkerConfig& config, link::Link& link, Control& control,
-          Descriptors descriptors) {
+          Descriptors descriptors, base::LogOutlets outlets) {
   auto scoreboard = base::ScoreboardMap::attach(std::move(descriptors.scoreboard));
   if (!scoreboard) return boot_failed(link, config, worker_error(scoreboard.error().message));
   server::HandOffEnds hand_off;
@@ -24,7 +26,12 @@ int serve(const base::WorkerConfig& config, link::Link& link, Control& control,
     hand_off = {std::move(descriptors.hand_off[0]), std::move(descriptors.hand_off[1])};
   }
 
+  python::CodeFiles* files = python::CodeFiles::current();
+  const auto tell_of = [&link](std::vector<std::string> paths) {
+    tell_files(link, std::move(paths));
+  };
   auto application = load_application(config);
+  if (files != nullptr) files->tell_now(tell_of);
   if (!application) return boot_failed(link, config, application.error());
   if (python::Hooks* hooks = python::Hooks::current()) {
     if (const std::string error = hooks->post_worker_init(); !error.empty()) {
@@ -36,14 +43,17 @@ int serve(const base::WorkerConfig& config, link::Link& link, Control& control,
     base::log_info("Autorestarting worker after current request.");
     tell(link, base::Retiring{"max-requests"});
   };
+  if (!config.syslog.access) outlets.syslog.reset();
   server::Server server(config, std::move(descriptors.listeners), *scoreboard, **application,
-                        retiring, std::move(hand_off));
+                        retiring, std::move(hand_off), std::move(outlets));
   if (auto prepared = server.prepare(); !prepared) {
     return boot_failed(link, config, worker_error(prepared.error().message));
   }
   control.begin_serving(server);
+  if (files != nullptr) files->tell_always(tell_of);
   tell(link, base::Ready{});
   const int status = server.run();
+  if (files != nullptr) files->stop();
   control.end_serving(status);
   base::log_info("Worker exiting (pid: {})", ::getpid());
   return status;

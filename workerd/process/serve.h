@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "base/log_outlets.h"
 #include "base/worker_config.h"
 #include "workerd/link/link.h"
 #include "workerd/process/control.h"
@@ -9,7 +10,8 @@
 namespace corn::process {
 
 // A worker's life from loading the application to its last request; gives the exit status.
+// `outlets`: where its log goes beside the file, and where its requests do.
 int serve(const base::WorkerConfig& config, link::Link& link, Control& control,
-          Descriptors descriptors);
+          Descriptors descriptors, base::LogOutlets outlets);
 
 }  // namespace corn::process

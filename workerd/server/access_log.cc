@@ -10,6 +10,7 @@
 #include <climits>
 #include <cstring>
 #include <ctime>
+#include <utility>
 
 #include "base/log.h"
 
@@ -32,23 +33,27 @@ bool is_pipe(int descriptor) {
 }  // namespace
 
 base::Status AccessLog::open(const std::string& path, const std::string& format,
-                             AccessFormat::Escape escape) {
-  if (path.empty()) return {};
+                             AccessFormat::Escape escape, base::LogOutlets outlets) {
+  outlets_ = std::move(outlets);
+  has_file_ = !path.empty();
+  has_lines_ = has_file_ || outlets_.syslog;
+  enabled_ = has_lines_ || outlets_.statsd;
+  if (!has_lines_) return {};
   const bool usual = format.empty() || format == kDefaultAccessFormat;
   const std::string_view form =
       escape == AccessFormat::Escape::kJson ? kJsonAccessFormat : kDefaultAccessFormat;
   auto compiled = AccessFormat::compile(usual ? form : std::string_view(format), escape);
   if (!compiled) return tl::unexpected<base::Error>(compiled.error());
+  format_ = std::move(*compiled);
+  if (!has_file_) return {};
   if (path != "-") {
     auto file = open_file(path);
     if (!file) return tl::unexpected<base::Error>(file.error());
     file_ = std::move(*file);
   }
   pipe_ = is_pipe(file_ ? file_.get() : STDOUT_FILENO);
-  format_ = std::move(*compiled);
   path_ = path;
   lines_.reserve(2 * kFlushBytes);
-  enabled_ = true;
   return {};
 }
 
@@ -70,13 +75,25 @@ AccessTime AccessLog::time_texts() {
 
 void AccessLog::add(const AccessRecord& record) {
   if (!enabled_) return;
-  const std::lock_guard lock(mutex_);
-  if (lines_.empty()) {
-    const auto due = std::chrono::steady_clock::now() + kFlushDelay;
-    due_.store(base::to_nanoseconds(due), std::memory_order_relaxed);
+  if (outlets_.statsd) outlets_.statsd->count_request(record.status, record.duration);
+  if (!has_lines_) return;
+  thread_local std::string line;  // for syslog, which is told outside of the lock
+  {
+    const std::lock_guard lock(mutex_);
+    const std::size_t begin = lines_.size();
+    if (has_file_ && begin == 0) {
+      const auto due = std::chrono::steady_clock::now() + kFlushDelay;
+      due_.store(base::to_nanoseconds(due), std::memory_order_relaxed);
+    }
+    format_.append(record, time_texts(), lines_);
+    if (outlets_.syslog) line.assign(lines_, begin, lines_.size() - begin - 1);
+    if (!has_file_) {
+      lines_.clear();
+    } else if (lines_.size() >= kFlushBytes) {
+      flush_locked();
+    }
   }
-  format_.append(record, time_texts(), lines_);
-  if (lines_.size() >= kFlushBytes) flush_locked();
+  if (outlets_.syslog) outlets_.syslog->access_line(line);
 }
 
 std::optional<base::TimePoint> AccessLog::due() const {

@@ -4,6 +4,8 @@
 // killed outright loses what it has gathered since. Several processes may share the file or pipe:
 // no write(2) ends within a line, and one to a pipe has PIPE_BUF bytes at most, which pipe(7)
 // keeps together; only a line longer than that may be torn by another. Any thread.
+//
+// Beside the file a request can be told to syslog, as the same line, and to a StatsD server.
 #pragma once
 
 #include <array>
@@ -15,6 +17,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/log_outlets.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "workerd/server/access_format.h"
@@ -31,9 +34,11 @@ class AccessLog {
   AccessLog& operator=(const AccessLog&) = delete;
 
   // `path`: "" is no log, "-" standard output, else a file to append to. An empty `format` is
-  // gunicorn's default, which is a JSON object in JSON.
+  // gunicorn's default, which is a JSON object in JSON. `outlets`: who else is told.
   base::Status open(const std::string& path, const std::string& format,
-                    AccessFormat::Escape escape = AccessFormat::Escape::kText);
+                    AccessFormat::Escape escape = AccessFormat::Escape::kText,
+                    base::LogOutlets outlets = {});
+  // Whether anybody wants to know of requests.
   [[nodiscard]] bool enabled() const { return enabled_; }
 
   // See AccessFormat; none when there is no log.
@@ -58,6 +63,9 @@ class AccessLog {
 
   // Constant after open().
   bool enabled_ = false;
+  bool has_lines_ = false;  // the file or syslog
+  bool has_file_ = false;   // standard output included
+  base::LogOutlets outlets_;
   std::string path_;
   AccessFormat format_;
 

@@ -40,8 +40,9 @@ class Server::Engine {
  public:
   Engine(const base::WorkerConfig& config, std::vector<base::UniqueFd> listeners,
          base::ScoreboardMap& scoreboard, app::Application& application,
-         RetiringCallback on_retiring, HandOffEnds hand_off)
+         RetiringCallback on_retiring, HandOffEnds hand_off, base::LogOutlets outlets)
       : config_(config),
+        outlets_(std::move(outlets)),
         scoreboard_(scoreboard),
         on_retiring_(std::move(on_retiring)),
         request_limit_(request_limit(config)),
@@ -69,7 +70,8 @@ class Server::Engine {
     forwarded_scheme_ = std::move(*scheme);
     const auto escape =
         config_.log_json ? AccessFormat::Escape::kJson : AccessFormat::Escape::kText;
-    if (auto opened = access_log_.open(config_.access_log, config_.access_log_format, escape);
+    if (auto opened =
+            access_log_.open(config_.access_log, config_.access_log_format, escape, outlets_);
         !opened) {
       return opened;
     }
@@ -145,6 +147,7 @@ class Server::Engine {
 
   // Constant after prepare().
   const base::WorkerConfig& config_;
+  const base::LogOutlets outlets_;
   base::ScoreboardMap& scoreboard_;
   const RetiringCallback on_retiring_;
   const std::uint64_t request_limit_;
@@ -163,9 +166,10 @@ class Server::Engine {
 
 Server::Server(const base::WorkerConfig& config, std::vector<base::UniqueFd> listeners,
                base::ScoreboardMap& scoreboard, app::Application& application,
-               RetiringCallback on_retiring, HandOffEnds hand_off)
+               RetiringCallback on_retiring, HandOffEnds hand_off, base::LogOutlets outlets)
     : engine_(std::make_unique<Engine>(config, std::move(listeners), scoreboard, application,
-                                       std::move(on_retiring), std::move(hand_off))) {}
+                                       std::move(on_retiring), std::move(hand_off),
+                                       std::move(outlets))) {}
 
 Server::~Server() = default;
 

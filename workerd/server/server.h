@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/log_outlets.h"
 #include "base/result.h"
 #include "base/scoreboard.h"
 #include "base/unique_fd.h"
@@ -26,10 +27,11 @@ class Server {
 
   // All references outlive the server. `listeners` are in the order of config.listeners.
   // `hand_off`: the pool's queue of connections on their way between workers, empty where there is
-  // none.
+  // none. `outlets`: who is told of requests beside the access log; its syslog only if that is to
+  // have them.
   Server(const base::WorkerConfig& config, std::vector<base::UniqueFd> listeners,
          base::ScoreboardMap& scoreboard, app::Application& application,
-         RetiringCallback on_retiring, HandOffEnds hand_off = {});
+         RetiringCallback on_retiring, HandOffEnds hand_off = {}, base::LogOutlets outlets = {});
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;

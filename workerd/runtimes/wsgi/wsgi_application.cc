@@ -45,7 +45,8 @@ class WsgiApplication final : public app::Application {
  public:
   // With the interpreter's lock.
   WsgiApplication(const base::WorkerConfig& config, Ref callable, Ref errors, Ref file_wrapper)
-      : callable_(std::move(callable)),
+      : sendfile_(config.sendfile),
+        callable_(std::move(callable)),
         file_wrapper_(Ref::borrow(file_wrapper.get())),
         input_type_(make_input_type()),
         start_response_type_(make_start_response_type()),
@@ -147,8 +148,9 @@ class WsgiApplication final : public app::Application {
       result = Ref::steal(PyObject_Vectorcall(callable_.get(), arguments + 1,
                                               2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
     }
-    const bool sent = result && (exchange.handed_over ||
-                                 send_result(exchange, result.get(), file_wrapper_.get()));
+    const bool sent =
+        result && (exchange.handed_over ||
+                   send_result(exchange, result.get(), sendfile_ ? file_wrapper_.get() : nullptr));
     if (sent) {
       const python::GilYield yield(exchange.responder.may_wait());
       exchange.responder.finish();
@@ -194,6 +196,7 @@ class WsgiApplication final : public app::Application {
     base::log_error("{} {}\n{}", what, request.head.target, text);
   }
 
+  const bool sendfile_;
   Ref callable_;
   Ref file_wrapper_;
   Ref input_type_;
