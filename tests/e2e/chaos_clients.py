@@ -40,6 +40,8 @@ def application(environ, start_response):
 # stops (WINCH). A client that was so late itself has met its end by its own doing.
 KEEP_ALIVE = 5.0
 KEEP_ALIVE_OF_A_POOL_THAT_STOPS = 0.5
+# For so long a connection may wait to be accepted on a busy machine.
+BACKLOG = 1.0
 
 
 def connections_of(pid, port):
@@ -105,8 +107,12 @@ class Ledger:
         if what:
             return what
         for pid, begin, end, what in self.windows:
-            if client.last_worker in (None, pid) and client.opened >= begin and \
-                    (end is None or client.opened <= end):
+            # Opened while it died, or lying in the backlog then, and never answered;
+            came_in = client.last_worker is None and client.opened_at >= begin - BACKLOG and \
+                (end is None or client.opened_at <= end)
+            # or answered by it after its connections were looked at: passed on to it by a sibling.
+            passed_on = client.last_worker == pid and client.last_use >= begin
+            if came_in or passed_on:
                 return what
         granted = KEEP_ALIVE
         if client.last_use >= self.pool_stopped - KEEP_ALIVE and client.last_use < self.pool_stopped + 60:
@@ -123,7 +129,7 @@ class Ledger:
                 self.excused[excuse] += 1
             else:
                 self.unexcused.append((now, f"{text}; client port {client.port}, opened "
-                                       f"{now - client.opened:.3f} s ago, last answered by "
+                                       f"{now - client.opened_at:.3f} s ago, last answered by "
                                        f"{client.last_worker}, asked {client.waited():.3f} s ago, "
                                        f"idle {client.idle:.3f} s before: {client.asked}"))
 
@@ -133,7 +139,7 @@ class ChaosClient(KeepAliveClient):
         super().__init__(address)
         self.ledger = ledger
         self.port = 0
-        self.opened = 0.0
+        self.opened_at = 0.0  # `opened` counts connections
         self.last_worker = None
         self.last_use = 0.0
         self.sent_at = 0.0
@@ -141,7 +147,7 @@ class ChaosClient(KeepAliveClient):
         self.asked = ""
 
     def connect(self):
-        self.opened = self.last_use = time.monotonic()
+        self.opened_at = self.last_use = time.monotonic()
         self.port, self.last_worker = 0, None
         super().connect()
         self.port = self.socket.getsockname()[1]
