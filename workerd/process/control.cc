@@ -118,13 +118,17 @@ void Control::end_overdue(Milliseconds limit, Milliseconds grace) {
 }
 
 void Control::quit() {
+  bool serving = false;
   {
     const std::lock_guard lock(mutex_);
     leave_if_booting();
-    if (state_ == State::kServing) server_->quit();
     link_.exit_by(kQuitLimit, 0);
+    serving = state_ == State::kServing;
   }
-  call_hook("worker_int", kHookWait);
+  // While there is an interpreter for sure: the worker is told afterwards, and may then be quick.
+  if (serving) call_hook("worker_int", kHookWait);
+  const std::lock_guard lock(mutex_);
+  if (state_ == State::kServing) server_->quit();
 }
 
 void Control::leave_if_booting() const {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A template as a process: what it loads, how workers come out of it, which hooks run where.
 #include <gmock/gmock.h>
-#include <sys/prctl.h>
 
+#include <chrono>
 #include <fstream>
+#include <memory>
 
 #include "tests/unit/workerd/worker_process.h"
 
@@ -169,6 +170,49 @@ TEST_F(Template, LoadsTheApplicationOnceForAllWorkers) {
             std::to_string(template_.pid()) + "\n");
 }
 
+// ---- what it is for ----
+
+// Memory that belongs to a process alone, and its share of what it has in common with others.
+std::size_t proportional_kilobytes(pid_t pid) {
+  const std::string file =
+      WorkerProcess::read_file("/proc/" + std::to_string(pid) + "/smaps_rollup");
+  const auto at = file.find("\nPss:");
+  return at == std::string::npos ? 0 : std::stoul(file.substr(at + 5));
+}
+
+TEST_F(Template, PreloadedWorkersAreThereAtOnceAndShareTheirMemory) {
+  write("large.py",
+        "import decimal, email.message, http.client, json, xml.dom.minidom\n"
+        "data = [str(i) * 3 for i in range(200000)]\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'ok']\n");
+  template_.config.preload = true;
+  start_ready("", "large");
+  std::vector<std::unique_ptr<ForkedWorker>> workers;
+  std::chrono::nanoseconds quickest = testing::kPatience;
+  for (std::uint32_t age = 1; age <= 8; ++age) {
+    base::WorkerConfig config = template_.config;
+    config.age = age;
+    workers.push_back(std::make_unique<ForkedWorker>(template_, config));
+    const auto begin = std::chrono::steady_clock::now();
+    ASSERT_TRUE(workers.back()->start());
+    ASSERT_TRUE(workers.back()->wait_until_ready());
+    quickest =
+        std::min<std::chrono::nanoseconds>(quickest, std::chrono::steady_clock::now() - begin);
+  }
+  std::size_t shared = 0;
+  for (const auto& worker : workers) shared += proportional_kilobytes(worker->pid());
+  const std::string status =
+      WorkerProcess::read_file("/proc/" + std::to_string(template_.pid()) + "/status");
+  const std::size_t alone = std::stoul(status.substr(status.find("VmRSS:") + 6));
+  RecordProperty("fork_to_ready_microseconds", static_cast<int>(quickest.count() / 1000));
+  RecordProperty("kilobytes_of_8_workers", static_cast<int>(shared));
+  RecordProperty("kilobytes_of_1_by_itself", static_cast<int>(alone));
+  EXPECT_LT(shared, 8 * alone * 3 / 10);
+  EXPECT_LT(quickest, std::chrono::milliseconds(100));
+}
+
 TEST_F(Template, AnApplicationThatCannotBePreloadedIsReported) {
   template_.config.preload = true;
   start("", "import_error");
@@ -332,6 +376,13 @@ TEST_F(Template, AHookOfTheWrongShapeIsNamedAtStart) {
   auto failed = template_.receive<base::BootFailed>();
   ASSERT_TRUE(failed);
   EXPECT_THAT(failed->text, HasSubstr("worker_exit must be a function of 2 arguments"));
+}
+
+TEST_F(Template, AHookMayBeNamedAsText) {
+  write("elsewhere.py", "def ready(server): server.log.info('ready from elsewhere')\n");
+  start_ready("when_ready = 'elsewhere.ready'\n");
+  EXPECT_EQ(run_hook("when_ready", "{}"), "");
+  EXPECT_THAT(log_with("elsewhere"), HasSubstr("ready from elsewhere\n"));
 }
 
 TEST_F(Template, ARequestWhosePreRequestHookRaisesIsAnsweredAsFailed) {

@@ -4,9 +4,11 @@
 The objects are made in a template process. Workers are forked from it and inherit them, with every
 attribute that hooks have set there.
 """
+import importlib
 import inspect
 import json
 import os
+import select
 import sys
 import time
 import traceback
@@ -256,6 +258,17 @@ def arguments_of(name, function):
                   f"not {signature}")
 
 
+def resolve(name, value):
+    """A hook may also be named, as "package.module.function"."""
+    if not isinstance(value, str) or not value.strip():
+        return value
+    module, _, attribute = value.strip().rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except Exception as error:
+        raise Failure(f"{name} = {value!r} cannot be found: {error}") from None
+
+
 class Hooks:
     """All the hooks of a configuration. What may fail answers None, or why it has failed."""
 
@@ -272,11 +285,14 @@ class Hooks:
         self.functions = {}
         for name in ARGUMENTS:
             function = getattr(cfg, name, None) if script is not None else names.get(name)
+            function = resolve(name, function)
             if callable(function):
                 self.functions[name] = (function, arguments_of(name, function))
         self.server = Arbiter(cfg, log, app)
         self.loaded = loaded
         self.listed = set()  # pids that arbiterd has named
+        self.handles = {}    # pidfds of the workers forked here
+        self.ended = {}      # those whose child_exit is still to come, by pid
         self.worker = None   # the one about to be forked; in a worker, itself
 
     def names(self):
@@ -302,10 +318,10 @@ class Hooks:
         worker = None
         if "worker" in arguments:
             pid, age, exitcode = arguments["worker"]
-            worker = server.WORKERS.pop(pid, None) or self.foreign(pid, age)
+            self.remove(pid)
+            worker = self.ended.pop(pid, None) or self.foreign(pid, age)
             worker.exitcode = exitcode
             worker.alive = False
-            self.listed.discard(pid)
         if "workers" in arguments:
             self.list_workers(arguments["workers"])
         if name == "child_exit":
@@ -325,13 +341,34 @@ class Hooks:
         """One that was forked here and that arbiterd hasn't heard of yet stays."""
         pids = {pid for pid, _ in live}
         for pid in [pid for pid in self.server.WORKERS if pid in self.listed and pid not in pids]:
-            del self.server.WORKERS[pid]
+            self.remove(pid)
         for pid, age in live:
-            if pid not in self.server.WORKERS:
+            if pid not in self.server.WORKERS and pid not in self.ended:
                 self.server.WORKERS[pid] = self.foreign(pid, age)
         self.listed = pids
 
+    def remove(self, pid):
+        worker = self.server.WORKERS.pop(pid, None)
+        if worker is not None:
+            worker.alive = False
+            self.ended[pid] = worker
+        self.listed.discard(pid)
+        if pid in self.handles:
+            os.close(self.handles.pop(pid))
+
+    def remove_ended(self):
+        """Ends are told to child_exit only; server.WORKERS shows them all the same."""
+        poller = select.poll()
+        pids = {handle: pid for pid, handle in self.handles.items()}
+        for handle in pids:
+            poller.register(handle, select.POLLIN)
+        for handle, _ in poller.poll(0) if pids else ():
+            self.remove(pids[handle])
+        if "child_exit" not in self.functions:
+            self.ended.clear()
+
     def before_fork(self, age):
+        self.remove_ended()
         self.server.worker_age = max(self.server.worker_age, age)
         self.worker = Worker(self.server, age)
         return self.call("pre_fork", self.server, self.worker)
@@ -340,10 +377,19 @@ class Hooks:
         self.worker.pid = pid
         self.server.WORKERS[pid] = self.worker
         self.worker = None
+        self.ended.pop(pid, None)
+        try:
+            self.handles[pid] = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self.remove(pid)
+        except OSError:
+            pass  # without a descriptor arbiterd's word has to do
 
     # ---- in a worker ----
 
     def become_worker(self):
+        while self.handles:
+            os.close(self.handles.popitem()[1])
         self.worker.pid = os.getpid()
         self.worker.ppid = os.getppid()
         return self.call("post_fork", self.server, self.worker)
