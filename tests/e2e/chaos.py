@@ -104,6 +104,15 @@ class Chaos:
                             f"{when - self.faults.begun:.3f}: {text}")
         self.checks["requests failed only on connections of workers that were put down"] += 1
 
+    def calm_command(self, *arguments):
+        """cornctl's result. An upgrade that was begun by a signal may still be on its way, and ends what
+        waits: then it is asked again."""
+        overtaken = ("overtaken by an upgrade", "is being upgraded in place")
+        def attempt():
+            result = self.faults.cornctl(*arguments)
+            return None if any(text in result.stderr for text in overtaken) else result
+        return wait_until(attempt, f"cornctl {arguments[0]} to be obeyed")
+
     def rest(self):
         """Nothing more is done until all is well."""
         faults = self.faults
@@ -120,8 +129,8 @@ class Chaos:
             raise Violation(f"the target is {target}, though {faults.target} was asked for")
         self.checks["as many workers as were asked for, all ready"] += 1
 
-        scaled = faults.cornctl("scale", WORKERS)
-        reloaded = faults.cornctl("reload")
+        scaled = self.calm_command("scale", WORKERS)
+        reloaded = self.calm_command("reload")
         if scaled.returncode or reloaded.returncode:
             raise Violation(f"a calm instance refuses: {scaled.stderr}{reloaded.stderr}")
         faults.target = [WORKERS, WORKERS]
