@@ -19,7 +19,6 @@ constexpr int kLargestResponse = 64 * 1024 * 1024;
 
 // More in a row are no upgrade: nobody serves behind the socket.
 constexpr int kMostReconnections = 3;
-constexpr std::chrono::seconds kInARow{1};
 
 }  // namespace
 
@@ -84,13 +83,10 @@ bool Client::was_not_taken(const grpc::Status& /*status*/, const grpc::ClientCon
 bool Client::reconnect(bool limited) {
   const std::chrono::duration<double> left =
       limited ? deadline_ - std::chrono::system_clock::now() : kQuickLimit;
-  const auto now = std::chrono::steady_clock::now();
-  if (now - reconnected_ > kInARow) reconnections_ = 0;
   if (reconnections_ >= kMostReconnections || left.count() <= 0) return false;
   auto connection = connect_patiently(path_, left);
   if (!connection) return false;
   ++reconnections_;
-  reconnected_ = now;
   take(std::move(connection->socket));
   return true;
 }

@@ -42,6 +42,8 @@ class Client {
   // After that: connects to whoever takes the arbiter's place, if somebody is about to. What has a
   // limit keeps to it.
   bool reconnect(bool limited = true);
+  // Something has come over the connection: of a stream, whose end is its call's.
+  void heard() { reconnections_ = 0; }
 
   // Makes a call with one request and one answer that may be made again: a question, or what
   // has no further effect the second time.
@@ -86,8 +88,7 @@ class Client {
   std::string path_;
   std::chrono::duration<double> limit_;
   std::chrono::system_clock::time_point deadline_;
-  int reconnections_ = 0;  // in a row
-  std::chrono::steady_clock::time_point reconnected_;
+  int reconnections_ = 0;  // since something was heard
   std::unique_ptr<api::Arbiter::Stub> stub_;
 };
 

@@ -106,6 +106,7 @@ Outcome run_events(const Session& session, const EventsArguments& arguments) {
         print_event(event, arguments.whole, arguments.follow);
       }
       request.set_after_sequence(event.sequence());
+      client->heard();
     }
     const grpc::Status status = stream->Finish();
     if (status.ok()) return {};

@@ -121,7 +121,9 @@ auto patiently(std::chrono::duration<double> limit, const Attempt& attempt) {
   for (;;) {
     auto result = attempt();
     if (result || result.error().code != ExitCode::kNotReachable) return result;
-    if (Clock::now() + pause >= deadline || !somebody_changes_over()) return result;
+    if (Clock::now() + pause >= deadline) return result;
+    // The socket may have come since.
+    if (!somebody_changes_over()) return attempt();
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, kLongestPause);
   }

@@ -196,7 +196,8 @@ def test_watchers_resume_by_sequence_number(site):
 def test_cornctl_is_answered_whenever_it_asks_during_upgrades(site):
     arbiter = site.start("wsgi_test:application")
     follower = subprocess.Popen([BIN / "cornctl", "--json", "events", "-f"], env=site.environment(),
-                                cwd=site.app, stdout=subprocess.PIPE, text=True)
+                                cwd=site.app, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                text=True)
     stop, answers = threading.Event(), []
     def ask():
         while not stop.is_set():
@@ -216,6 +217,7 @@ def test_cornctl_is_answered_whenever_it_asks_during_upgrades(site):
     assert not failed and len(answers) > 15, (len(answers), failed)
     last = int(arbiter.events()[-1]["sequence"])
     assert arbiter.stop() == 0
-    seen = [int(json.loads(line)["sequence"]) for line in follower.communicate()[0].splitlines()]
+    output, complaint = follower.communicate()
+    seen = [int(json.loads(line)["sequence"]) for line in output.splitlines()]
     # Over all five programs, nothing missing and nothing twice.
-    assert seen == list(range(1, len(seen) + 1)) and seen[-1] >= last, (seen, last)
+    assert seen == list(range(1, len(seen) + 1)) and seen[-1] >= last, (seen, last, complaint)
