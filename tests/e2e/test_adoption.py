@@ -187,6 +187,10 @@ def test_workers_that_dropped_privileges_are_adopted(site):
     arbiter = start_again(site, *options)
     arbiter.wait_ready(2)
     assert arbiter.workers() == workers
+    # Neither their descent nor their user hides their stacks.
+    dump = arbiter.json("dump", workers[0])
+    main, = [thread for thread in dump["threads"] if thread["threadId"] == workers[0]]
+    assert dump["text"] == "" and "epoll_wait+0x" in main["nativeStack"], dump
     assert arbiter.stop() == 0
     site.assert_nothing_left()
 
