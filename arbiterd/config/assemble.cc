@@ -155,10 +155,23 @@ class PoolAssembly {
   void settle_logs() {
     pool_.worker.access_log = absolute_log(pool_.worker.working_directory, pool_.worker.access_log);
     pool_.worker.error_log = absolute_log(pool_.worker.working_directory, pool_.worker.error_log);
+    settle_file("logconfig", pool_.worker.log_config_file);
+    settle_file("logconfig_json", pool_.worker.log_config_json);
+    // The strongest of them alone, as in gunicorn.
+    if (!pool_.worker.log_config_dict.empty()) pool_.worker.log_config_json.clear();
+    if (!pool_.worker.log_config_dict.empty() || !pool_.worker.log_config_json.empty()) {
+      pool_.worker.log_config_file.clear();
+    }
     pool_.worker.statsd.address =
         absolute_outlet(pool_.worker.working_directory, pool_.worker.statsd.address);
     pool_.worker.syslog.address =
         absolute_outlet(pool_.worker.working_directory, pool_.worker.syslog.address);
+  }
+
+  void settle_file(std::string_view name, std::string& path) {
+    if (path.empty()) return;
+    path = here(path);
+    require(name, ::access(path.c_str(), R_OK) == 0, "there is no such file that can be read");
   }
 
   void settle_limits() {

@@ -224,6 +224,17 @@ std::optional<Value> as_dictionary(const RawValue& raw) {
   return entries;
 }
 
+// As a text it is JSON, which Python reads.
+std::optional<Value> as_object(const RawValue& raw) {
+  if (const auto text = line_of(raw)) {
+    return text->starts_with('{') && text->ends_with('}') ? std::optional(Value(*text))
+                                                          : std::nullopt;
+  }
+  const auto* table = std::get_if<RawValue::Table>(&raw.content);
+  if (table == nullptr) return std::nullopt;
+  return table->empty() ? Value() : Value(raw.json());
+}
+
 std::optional<Value> as_surge(const RawValue& raw) {
   constexpr std::int64_t kMostPercent = 100;
   constexpr std::int64_t kMostWorkers = 1000;
@@ -264,6 +275,8 @@ std::optional<Value> fitted(const Setting& setting, const RawValue& raw) {
       return as_list(raw, true);
     case Kind::kDictionary:
       return as_dictionary(raw);
+    case Kind::kObject:
+      return as_object(raw);
     case Kind::kSurge:
       return as_surge(raw);
     case Kind::kHook:
@@ -280,8 +293,8 @@ bool is_empty_text(const RawValue& raw) {
 }  // namespace
 
 base::Result<Value> check(const Setting& setting, const RawValue& raw) {
-  const bool may_be_empty =
-      setting.kind == Kind::kText || setting.kind == Kind::kChoice || setting.kind == Kind::kMask;
+  const bool may_be_empty = setting.kind == Kind::kText || setting.kind == Kind::kObject ||
+                            setting.kind == Kind::kChoice || setting.kind == Kind::kMask;
   if (may_be_empty && is_empty_text(raw)) return Value();
   std::optional<Value> value = fitted(setting, raw);
   if (!value) return base::fail(wanted(setting) + " is wanted");

@@ -44,6 +44,8 @@ std::string_view name_of(Kind kind) {
       return "comma-list";
     case Kind::kDictionary:
       return "dictionary";
+    case Kind::kObject:
+      return "object";
     case Kind::kSurge:
       return "surge";
     case Kind::kHook:
@@ -70,7 +72,8 @@ std::string literal_list(const std::vector<std::string>& texts) {
 // The default in the type that a hook or script sees.
 std::string default_literal(const Setting& setting) {
   const Value value = default_value(setting);
-  if (setting.kind == Kind::kDictionary) return "{}";  // none has names by default
+  const bool names = setting.kind == Kind::kDictionary || setting.kind == Kind::kObject;
+  if (names) return "{}";  // none has names by default
   if (!value.is_set()) return "None";
   switch (setting.kind) {
     case Kind::kSwitch:
@@ -95,6 +98,7 @@ std::string default_literal(const Setting& setting) {
     case Kind::kCommaList:
       return literal_list(value.list());
     case Kind::kDictionary:
+    case Kind::kObject:
     case Kind::kHook:
       return "None";
   }

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "base/json_text.h"
+
 namespace corn::config {
 namespace {
 
@@ -27,7 +29,36 @@ struct TextOf {
   std::string operator()(const RawValue::Opaque& object) const { return "<" + object.type + ">"; }
 };
 
+std::string json_string(std::string_view text) {
+  std::string result = "\"";
+  base::append_json_text(text, result);
+  return result + '"';
+}
+
+struct JsonOf {
+  std::string operator()(const RawValue::None&) const { return "null"; }
+  std::string operator()(bool value) const { return value ? "true" : "false"; }
+  std::string operator()(std::int64_t value) const { return std::to_string(value); }
+  std::string operator()(double value) const { return fmt::format("{}", value); }
+  std::string operator()(const std::string& value) const { return json_string(value); }
+  std::string operator()(const RawValue::List& values) const {
+    std::string text = "[";
+    for (const RawValue& value : values) text += (text.size() > 1 ? "," : "") + value.json();
+    return text + "]";
+  }
+  std::string operator()(const RawValue::Table& values) const {
+    std::string text = "{";
+    for (const auto& [name, value] : values) {
+      text += (text.size() > 1 ? "," : "") + json_string(name) + ":" + value.json();
+    }
+    return text + "}";
+  }
+  std::string operator()(const RawValue::Opaque&) const { return "null"; }
+};
+
 }  // namespace
+
+std::string RawValue::json() const { return std::visit(JsonOf{}, content); }
 
 std::string RawValue::text() const { return std::visit(TextOf{}, content); }
 

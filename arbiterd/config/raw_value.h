@@ -24,6 +24,8 @@ struct RawValue {
 
   // As TOML would write it, for messages; an opaque object as "<function>".
   [[nodiscard]] std::string text() const;
+  // As JSON; an opaque object as null.
+  [[nodiscard]] std::string json() const;
 };
 
 struct RawValue::Entry {

@@ -100,6 +100,7 @@ std::string unit_of(const Setting& setting) {
     case Kind::kTextList:
     case Kind::kCommaList:
     case Kind::kDictionary:
+    case Kind::kObject:
     case Kind::kSurge:
     case Kind::kHook: {
       std::string text = wanted(setting);

@@ -117,6 +117,8 @@ std::string wanted(const Setting& setting) {
       return "a comma-separated text or a list of texts";
     case Kind::kDictionary:
       return "a table of names and texts";
+    case Kind::kObject:
+      return "a dictionary";
     case Kind::kSurge:
       return "a percentage from 1% to 100%, or a count from 1 to 1000,";
     case Kind::kHook:

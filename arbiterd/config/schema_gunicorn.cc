@@ -10,10 +10,6 @@ namespace {
 
 constexpr std::string_view kTls =
     "TLS is not implemented in this version of Corn; let a proxy such as nginx or HAProxy end it";
-constexpr std::string_view kLogConfig =
-    "Corn's logs are not written by Python's logging, which stays the application's own; use "
-    "errorlog, "
-    "accesslog, loglevel and log_format";
 constexpr std::string_view kPaste =
     "Paste Deployment files are not implemented; name the application as MODULE:CALLABLE";
 constexpr std::string_view kUwsgi =
@@ -49,10 +45,6 @@ constexpr std::array kRefused = {
         "worker loads its own"},
     Row{"spew", "--spew", Kind::kSwitch, "false",
         "tracing every line is not implemented; use Python's `trace` module in the application"},
-    Row{"logger_class", "--logger-class", Kind::kText, "gunicorn.glogging.Logger", kLogConfig},
-    Row{"logconfig", "--log-config", Kind::kText, "", kLogConfig, "FILE"},
-    Row{"logconfig_dict", "", Kind::kDictionary, "", kLogConfig},
-    Row{"logconfig_json", "--log-config-json", Kind::kText, "", kLogConfig, "FILE"},
     Row{"paste", "--paste, --paster", Kind::kText, "", kPaste, "FILE"},
     Row{"raw_paste_global_conf", "--paste-global", Kind::kTextList, "", kPaste},
     Row{"protocol", "--protocol", Kind::kText, "http", kUwsgi},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where logs and metrics go beside the files: syslog and StatsD.
+// Where logs and metrics go beside the files: syslog and StatsD; Python's logging.
 #include <array>
 #include <string_view>
 #include <utility>
@@ -147,10 +147,68 @@ std::vector<Setting> syslog() {
   };
 }
 
+std::string logger_class_problem(const Value& value) {
+  for (const std::string_view known :
+       {"gunicorn.glogging.Logger", "simple", "gunicorn.instrument.statsd.Statsd"}) {
+    if (value.text() == known) return "";
+  }
+  return "refused: Corn's own lines are not written by Python, so that a logger class would see "
+         "none "
+         "of them; use logconfig or logconfig_dict for the application's logs, statsd_host for "
+         "metrics, access_log_format and log_format for Corn's";
+}
+
+std::vector<Setting> python_logging() {
+  return {
+      {.name = "logconfig",
+       .flags = "--log-config",
+       .placeholder = "FILE",
+       .group = Group::kLogging,
+       .default_note = "none",
+       .help = "File by which Python's logging is configured before the application is loaded, in "
+               "the form of logging.config.fileConfig.",
+       .more = "It has __file__ and here as defaults. What the application logs to gunicorn.error "
+               "goes to Corn's error log unless the file gives that logger handlers. Corn's own "
+               "error and access lines are not written by Python and stay in errorlog and "
+               "accesslog.",
+       .to_pool = [](const Value& v, PoolSettings& p) { p.worker.log_config_file = v.text(); }},
+      {.name = "logconfig_dict",
+       .kind = Kind::kObject,
+       .group = Group::kLogging,
+       .default_note = "none",
+       .wanted = "a dictionary of texts, numbers, lists and dictionaries (classes and streams by "
+                 "their names, as \"ext://sys.stdout\")",
+       .help = "The same as a dictionary for logging.config.dictConfig; goes before logconfig_json "
+               "and logconfig.",
+       .more = "As in gunicorn, what it doesn't have at its top is taken from gunicorn's default "
+               "dictionary.",
+       .to_pool = [](const Value& v, PoolSettings& p) { p.worker.log_config_dict = v.text(); }},
+      {.name = "logconfig_json",
+       .flags = "--log-config-json",
+       .placeholder = "FILE",
+       .group = Group::kLogging,
+       .default_note = "none",
+       .help = "A JSON file with such a dictionary; goes before logconfig.",
+       .to_pool = [](const Value& v, PoolSettings& p) { p.worker.log_config_json = v.text(); }},
+      {.name = "logger_class",
+       .flags = "--logger-class",
+       .placeholder = "CLASS",
+       .scope = Scope::kBoth,
+       .default_text = "gunicorn.glogging.Logger",
+       .wanted = "gunicorn.glogging.Logger or gunicorn.instrument.statsd.Statsd",
+       .support = Support::kNoEffect,
+       .reason =
+           "metrics go to StatsD whenever statsd_host is set; Corn's own lines are not written "
+           "by Python",
+       .problem = logger_class_problem},
+  };
+}
+
 }  // namespace
 
 std::vector<Setting> logging_settings() {
   std::vector<Setting> settings = syslog();
+  for (const Setting& setting : python_logging()) settings.push_back(setting);
   for (const Setting& setting : statsd()) settings.push_back(setting);
   return settings;
 }

@@ -12,7 +12,7 @@ std::vector<Setting> program_settings();   // --config, --help and the like
 std::vector<Setting> serving_settings();   // application and listeners
 std::vector<Setting> worker_settings();    // workers, limits in time, recycling
 std::vector<Setting> request_settings();   // HTTP parsing, bodies and proxies
-std::vector<Setting> logging_settings();   // syslog and StatsD
+std::vector<Setting> logging_settings();   // syslog, StatsD, Python's logging
 std::vector<Setting> process_settings();   // logs, privileges, control
 std::vector<Setting> gunicorn_settings();  // what gunicorn has and Corn refuses or need not have
 std::vector<Setting> hook_settings();      // gunicorn's hooks in Python files

@@ -48,10 +48,11 @@ std::vector<std::string> unchangeable_differences(const Settings& running, const
 void keep_unchangeable(const Settings& running, Settings& loaded);
 
 // Texts for --help, --print-config, the reference in docs/SETTINGS.md, and the table of the Python
-// package, python/corn/settings_table.py.
+// package, python/corn/settings_table.py; the tables at the end of docs/FROM_GUNICORN.md.
 std::string help_text();
 std::string print_config(const Settings& settings);
 std::string settings_reference();
 std::string python_settings_table();
+std::string migration_tables();
 
 }  // namespace corn::config

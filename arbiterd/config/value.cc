@@ -48,6 +48,7 @@ std::string to_toml(Kind kind, const Value& value) {
       return fmt::format("0o{:03o}", value.number());
     case Kind::kText:
     case Kind::kChoice:
+    case Kind::kObject:
     case Kind::kSurge:
     case Kind::kHook:
       return in_quotes(value.text());

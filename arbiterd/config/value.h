@@ -26,6 +26,7 @@ enum class Kind : std::uint8_t {
   kTextList,    // texts; a single one stands for a list of one
   kCommaList,   // texts, commonly written with commas in between
   kDictionary,  // names and texts; held as "NAME=VALUE"
+  kObject,      // a nested dictionary that Python alone reads; held as JSON text
   kSurge,       // a count, or a percentage: "2", "50%"
   kHook,        // a Python function
 };

@@ -101,7 +101,7 @@ def surge(value):
 CONVERSIONS = {
     "switch": switch, "whole": whole, "seconds": number, "fraction": number, "bytes": byte_size,
     "mask": mask, "text": text, "choice": text, "list": texts, "comma-list": comma_texts,
-    "dictionary": dictionary, "surge": surge,
+    "dictionary": dictionary, "object": dict, "surge": surge,
 }
 
 

@@ -7,6 +7,7 @@
 #include "workerd/link/signals.h"
 #include "workerd/runtimes/python/gil.h"
 #include "workerd/runtimes/python/loader.h"
+#include "workerd/runtimes/python/logging_setup.h"
 #include "workerd/runtimes/wsgi/wsgi_application.h"
 
 namespace corn::process {
@@ -48,6 +49,9 @@ app::LoadError worker_error(std::string text) {
 }
 
 Loaded load_application(const base::WorkerConfig& config) {
+  if (auto ready = python::set_up_logging(config); !ready) {
+    return tl::unexpected(worker_error(ready.error().message));
+  }
   switch (config.worker_class) {
     case base::WorkerClass::kSync:
     case base::WorkerClass::kThreads: {
@@ -70,6 +74,9 @@ Loaded load_application(const base::WorkerConfig& config) {
 }
 
 tl::expected<void, app::LoadError> preload_application(const base::WorkerConfig& config) {
+  if (auto ready = python::set_up_logging(config); !ready) {
+    return tl::unexpected(worker_error(ready.error().message));
+  }
   const bool asgi = config.worker_class == base::WorkerClass::kAsgi;
   const python::GilHold hold;
   auto callable = python::load_callable(config.application, asgi ? "asgi" : "wsgi");

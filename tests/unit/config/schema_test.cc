@@ -118,6 +118,30 @@ TEST(Schema, TheReferenceIsUpToDate) {
       << path << " differs from the table; write it anew with CORN_REWRITE=1";
 }
 
+TEST(Schema, TheMigrationGuideHasEverySettingAndHookOfGunicorn) {
+  const std::string path = CORN_SOURCE_DIR "/docs/FROM_GUNICORN.md";
+  std::string page = read_file(path);
+  const std::size_t mark = page.find("<!-- tables:");
+  ASSERT_NE(mark, std::string::npos);
+  const std::size_t begin = page.find('\n', mark) + 1;
+  const std::string tables = "\n" + migration_tables();
+  if (std::getenv("CORN_REWRITE") != nullptr) {
+    page = page.substr(0, begin) + tables;
+    std::ofstream(path) << page;
+  }
+  EXPECT_TRUE(page.substr(begin) == tables)
+      << path << " differs from the table; write it anew with CORN_REWRITE=1";
+  std::istringstream lines(
+      read_file(CORN_SOURCE_DIR "/tests/unit/config/gunicorn_26_1_settings.txt"));
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("#")) continue;
+    EXPECT_THAT(tables, testing::HasSubstr("| `" + line.substr(0, line.find(' ')) + "` |"));
+  }
+  for (const char* signal : {"TERM", "INT", "HUP", "TTIN", "TTOU", "USR1", "USR2", "WINCH"}) {
+    EXPECT_THAT(page.substr(0, begin), testing::HasSubstr(signal));
+  }
+}
+
 TEST(Schema, TheTableOfThePythonPackageIsUpToDate) {
   const std::string path = CORN_SOURCE_DIR "/python/corn/settings_table.py";
   if (std::getenv("CORN_REWRITE") != nullptr) std::ofstream(path) << python_settings_table();
