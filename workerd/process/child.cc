@@ -23,6 +23,7 @@
 #include "workerd/process/template.h"
 #include "workerd/runtimes/python/code_files.h"
 #include "workerd/runtimes/python/config_file.h"
+#include "workerd/runtimes/python/crash_record.h"
 #include "workerd/runtimes/python/hooks.h"
 #include "workerd/runtimes/python/interpreter.h"
 #include "workerd/runtimes/python/loader.h"
@@ -164,6 +165,9 @@ base::Status prepare_process(const base::WorkerConfig& config, const Inheritance
   // descriptor's number stays: crash handlers know it.
   auto opened = inheritance.log_is_open ? base::reopen_log() : base::open_log(log_options(config));
   if (!opened) return opened;
+  if (inheritance.log_is_open) {
+    if (auto renewed = python::renew_crash_record(); !renewed) return renewed;
+  }
   if (config.capture_output && config.error_log != "-") {
     if (auto redirected = redirect_output(); !redirected) return redirected;
   }

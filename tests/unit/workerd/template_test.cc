@@ -91,7 +91,7 @@ class Template : public ::testing::Test {
     template_.config.role = base::WorkerRole::kTemplate;
     template_.config.config_file = template_.directory() + "/conf.py";
     template_.config.application = application;
-    template_.config.python_path = {template_.directory()};
+    template_.config.python_path.push_back(template_.directory());
     template_.config.settings = R"({"workers": 2, "timeout": 30, "bind": ["127.0.0.1:0"]})";
     ASSERT_TRUE(template_.start());
     ASSERT_TRUE(template_.receive<base::Hello>());
@@ -211,6 +211,39 @@ TEST_F(Template, PreloadedWorkersAreThereAtOnceAndShareTheirMemory) {
   RecordProperty("kilobytes_of_1_by_itself", static_cast<int>(alone));
   EXPECT_LT(shared, 8 * alone * 3 / 10);
   EXPECT_LT(quickest, std::chrono::milliseconds(100));
+}
+
+TEST_F(Template, ThreadsOfAPreloadedApplicationAreNamedAsMissing) {
+  write("threaded.py",
+        "import threading\n"
+        "from hello import application\n"
+        "threading.Thread(target=threading.Event().wait, daemon=True).start()\n");
+  template_.config.preload = true;
+  template_.config.python_path.push_back(CORN_SOURCE_DIR "/tests/apps");
+  start_ready("", "threaded");
+  ForkedWorker first = worker();
+  ASSERT_TRUE(first.start());
+  ASSERT_TRUE(first.wait_until_ready());
+  EXPECT_THAT(template_.get("/"), EndsWith("\r\n\r\nHello, World!\n"));
+  EXPECT_THAT(log_with("thread(s)"), HasSubstr("The application started 1 thread(s)"));
+}
+
+TEST_F(Template, ACrashOfAWorkerIsARecordOfItsOwn) {
+  template_.config.log_json = true;
+  start_ready("def post_worker_init(worker): worker.log.info('up %s', worker.age)\n");
+  for (std::uint32_t age = 1; age <= 2; ++age) {
+    ForkedWorker next = worker(age);
+    ASSERT_TRUE(next.start());
+    ASSERT_TRUE(next.wait_until_ready());
+    ::kill(next.pid(), SIGSEGV);
+    next.wait_exit();
+  }
+  const std::string log = log_with("up 2");
+  const auto first = log.find("Fatal Python error");
+  ASSERT_NE(first, std::string::npos) << log;
+  const auto second = log.find("Fatal Python error", first + 1);
+  ASSERT_NE(second, std::string::npos) << log;
+  EXPECT_EQ(log.find("Fatal Python error", second + 1), std::string::npos) << log;
 }
 
 TEST_F(Template, AnApplicationThatCannotBePreloadedIsReported) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workerd/runtimes/python/crash_record.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include <ctime>
 #include <string_view>
 
+#include "base/unique_fd.h"
 #include "workerd/runtimes/python/native_trace.h"
 
 namespace corn::python {
@@ -211,6 +213,16 @@ base::Result<int> prepare_crash_record(int log, bool json) {
     }
   }
   return json ? stacks.load() : log;
+}
+
+base::Status renew_crash_record() {
+  const int number = stacks.load();
+  if (number < 0) return {};
+  const base::UniqueFd file(::memfd_create("crash", MFD_CLOEXEC));
+  if (!file || ::dup3(file.get(), number, O_CLOEXEC) < 0) {
+    return base::fail_errno("cannot make a file in memory for crash records", errno);
+  }
+  return {};
 }
 
 }  // namespace corn::python

@@ -14,4 +14,7 @@ namespace corn::python {
 // `log` is the error log's descriptor, `json` its form. Once; main thread.
 base::Result<int> prepare_crash_record(int log, bool json);
 
+// In a child by fork(2) of a process that has prepared: its file in memory is its own from now on.
+base::Status renew_crash_record();
+
 }  // namespace corn::python
