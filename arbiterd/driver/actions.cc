@@ -284,6 +284,7 @@ void Arbiter::execute(const core::ReopenLogs&) {
 }
 
 void Arbiter::execute(const core::CheckUpgrade&) {
+  checked_program_ = mark_of_program(started_as_);
   check_upgrade(errands(), started_as_, instance_state(true),
                 [this](base::Result<std::string> seen) {
                   feed(core::UpgradeChecked{seen.has_value(), seen ? *seen : seen.error().message});

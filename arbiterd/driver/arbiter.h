@@ -183,6 +183,7 @@ class Arbiter {
   std::optional<Estate> estate_;  // until resume()
   base::TimePoint taken_over_;
   std::uint64_t upgrades_ = 0;
+  std::string checked_program_;  // its mark, since the last check
   std::function<void()> before_upgrade_;
   std::function<void()> after_failed_upgrade_;
   bool upgrade_ordered_ = false;

@@ -212,7 +212,7 @@ void Arbiter::on_late_worker(OfferedWorker offered) {
 void Arbiter::replace_program() {
   base::log_info("Upgrading in place");
   if (before_upgrade_) before_upgrade_();
-  const base::Error error = exec_upgrade(started_as_, instance_state(true));
+  const base::Error error = exec_upgrade(started_as_, instance_state(true), checked_program_);
   if (after_failed_upgrade_) after_failed_upgrade_();
   feed(core::UpgradeFailed{error.message});
 }

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -180,6 +181,14 @@ base::Result<std::string> find_program(const StartedAs& started) {
   return base::fail("there is no executable " + name + " on PATH (" + search + ")", ENOENT);
 }
 
+std::string mark_of_program(const StartedAs& started) {
+  const auto program = find_program(started);
+  struct stat status {};
+  if (!program || ::stat(program->c_str(), &status) != 0) return {};
+  return fmt::format("{}:{}:{}:{}.{:09}", status.st_dev, status.st_ino, status.st_size,
+                     status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
+}
+
 void check_upgrade(const ErrandContext& context, const StartedAs& started,
                    const InstanceState& state,
                    std::function<void(base::Result<std::string>)> done) {
@@ -187,7 +196,8 @@ void check_upgrade(const ErrandContext& context, const StartedAs& started,
   if (auto begun = check->start(started, state); !begun) check->fail_later(begun.error());
 }
 
-base::Error exec_upgrade(const StartedAs& started, const InstanceState& state) {
+base::Error exec_upgrade(const StartedAs& started, const InstanceState& state,
+                         const std::string& checked) {
   auto program = find_program(started);
   if (!program) return program.error();
   auto sealed = seal(state);
@@ -209,7 +219,7 @@ base::Error exec_upgrade(const StartedAs& started, const InstanceState& state) {
       base::log_warning("cannot go back to {}: {}", before, std::strerror(errno));
     }
     std::free(before);
-    return base::Error{what + ": " + std::strerror(error), error};
+    return base::Error{error != 0 ? what + ": " + std::strerror(error) : what, error};
   };
   if (::chdir(started.working_directory.c_str()) != 0) {
     return go_back(errno, "chdir " + started.working_directory);
@@ -217,6 +227,10 @@ base::Error exec_upgrade(const StartedAs& started, const InstanceState& state) {
   // Nothing but what is passed on: libraries don't always mark theirs.
   ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
   for (const int descriptor : kept) ::fcntl(descriptor, F_SETFD, 0);
+  // As late as can be: a package upgrade may be replacing files at this very moment.
+  if (mark_of_program(started) != checked) {
+    return go_back(0, *program + " is not the program that was checked; upgrade again");
+  }
   ::execve(program->c_str(), argv.data(), envp.data());
   return go_back(errno, "exec " + *program);
 }

@@ -27,6 +27,10 @@ struct StartedAs {
 // each time, since a new version may have taken the old one's place.
 base::Result<std::string> find_program(const StartedAs& started);
 
+// Tells one state of the program on disk from another: other contents or another file have another
+// mark. Empty: there is none.
+std::string mark_of_program(const StartedAs& started);
+
 // Runs the program on disk with `state`, which it only reads, and with this arbiter's settings.
 // `done` is called from the loop, never from within: with the program's version, or why it can't
 // take over.
@@ -34,7 +38,9 @@ void check_upgrade(const ErrandContext& context, const StartedAs& started,
                    const InstanceState& state, std::function<void(base::Result<std::string>)> done);
 
 // Becomes the program on disk, which goes on with `state`; every descriptor named in it stays open.
-// Comes back only on failure, with this process as it was.
-base::Error exec_upgrade(const StartedAs& started, const InstanceState& state);
+// `checked`: its mark when it was checked; another one is a failure. Comes back only on failure,
+// with this process as it was.
+base::Error exec_upgrade(const StartedAs& started, const InstanceState& state,
+                         const std::string& checked);
 
 }  // namespace corn::driver
