@@ -9,6 +9,7 @@
 
 #include "arbiterd/config/sources.h"
 #include "arbiterd/control/control_server.h"
+#include "arbiterd/driver/script_process.h"
 #include "arbiterd/driver/settings_loader.h"
 #include "arbiterd/driver/start.h"
 #include "base/log.h"
@@ -16,6 +17,9 @@
 namespace {
 
 using namespace corn;
+
+// For what a script does after run(), and its exit handlers.
+constexpr base::Duration kScriptLimit = std::chrono::seconds(60);
 
 int refuse(int status, const std::string& text) {
   std::fprintf(stderr, "arbiterd: %s\n", text.c_str());
@@ -41,9 +45,9 @@ std::string working_directory() {
 
 int serve(const config::Invocation& invocation, const std::string& program,
           config::Settings settings, driver::LaunchContext launch,
-          std::optional<driver::Estate> estate) {
+          std::optional<driver::Estate> estate, driver::ScriptProcess* script) {
   auto instance = driver::Instance::start(invocation, program, std::move(settings),
-                                          std::move(launch), std::move(estate));
+                                          std::move(launch), std::move(estate), script);
   if (!instance) return refuse(instance.error().status, instance.error().text);
   driver::Arbiter& arbiter = (*instance)->arbiter();
   const control::ControlServerOptions options{(*instance)->control_path(), (*instance)->name(),
@@ -70,19 +74,21 @@ int check_upgrade(const config::Invocation& invocation, const base::UniqueFd& st
   if (!read) return refuse(1, read.error().message);
   auto launch = driver::prepare_process(invocation, std::nullopt);
   if (!launch) return refuse(1, launch.error().message);
-  auto settings = driver::load_settings_now(*launch, invocation);
-  if (!settings) return refuse(2, settings.error().message);
+  // A script serves the running arbiter alone, which reads its settings again afterwards.
+  if (!invocation.script) {
+    auto settings = driver::load_settings_now(*launch, invocation, nullptr);
+    if (!settings) return refuse(2, settings.error().message);
+  }
   std::puts(CORN_VERSION);
   return 0;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv, const std::map<std::string, std::string>& environment,
+        driver::ScriptProcess* script) {
   const auto to_check = driver::take_state_descriptor(driver::kCheckUpgradeVariable);
   const auto to_take_over = driver::take_state_descriptor(driver::kUpgradeVariable);
   const std::vector<std::string> arguments(argv + 1, argv + argc);
-  auto invocation = config::read_invocation(arguments, read_environment(), working_directory());
+  auto invocation = config::read_invocation(arguments, environment, working_directory());
   if (!invocation) return refuse(2, invocation.error().message);
   if (invocation->mode == config::Mode::kHelp) {
     std::fputs(config::help_text().c_str(), stdout);
@@ -101,7 +107,7 @@ int main(int argc, char** argv) {
   }
   auto launch = driver::prepare_process(*invocation, estate);
   if (!launch) return refuse(1, launch.error().message);
-  auto settings = driver::load_settings_now(*launch, *invocation);
+  auto settings = driver::load_settings_now(*launch, *invocation, script);
   if (!settings) return refuse(2, settings.error().message);
   switch (invocation->mode) {
     case config::Mode::kPrintConfig:
@@ -113,10 +119,21 @@ int main(int argc, char** argv) {
     }
     case config::Mode::kServe:
       return serve(*invocation, argv[0], std::move(*settings), std::move(*launch),
-                   std::move(estate));
+                   std::move(estate), script);
     case config::Mode::kHelp:
     case config::Mode::kVersion:
       break;
   }
   return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::map<std::string, std::string> environment = read_environment();
+  auto script = driver::ScriptProcess::take();
+  if (!script) return refuse(1, script.error().message);
+  const int status = run(argc, argv, environment, script->get());
+  if (*script) (*script)->leave(status, kScriptLimit);
+  return status;
 }

@@ -76,6 +76,7 @@ std::vector<EffectiveValue> effective_values(const InForceByName& in_force,
   for (const Setting& setting : schema()) {
     if (!belongs(setting) || setting.support == Support::kRefused) continue;
     const InForce& value = in_force.at(setting.name);
+    if (setting.kind == Kind::kHook && !value.value.is_set()) continue;
     values.push_back({std::string(setting.name), to_toml(setting.kind, value.value), value.origin});
   }
   return values;
@@ -109,6 +110,7 @@ class PoolAssembly {
     for (std::string& path : pool_.reload_extra_files) {
       path = absolute(invocation_.working_directory, path);
     }
+    settle_hooks();
   }
 
  private:
@@ -189,6 +191,21 @@ class PoolAssembly {
     }
   }
 
+  void settle_hooks() {
+    for (const Setting& setting : schema()) {
+      if (setting.kind != Kind::kHook || setting.support == Support::kRefused) continue;
+      if (is_given(setting.name)) pool_.hooks.emplace_back(setting.name);
+    }
+    require("preload_warm_up", pool_.worker.warm_up.empty() || pool_.worker.preload,
+            "there is nothing to warm up without preload_app");
+    // What the old worker saves in its hook is there for the new one to load.
+    if (in_force_.at("handover").origin == "default" && pool_.spec.workers == 1 &&
+        pool_.has_hook("worker_exit")) {
+      pool_.spec.handover = core::Handover::kExclusive;
+      show(pool_.effective, "handover", Value(std::string("exclusive")));
+    }
+  }
+
   [[nodiscard]] std::string here(const std::string& path) const {
     return absolute(pool_.worker.working_directory, path);
   }
@@ -240,6 +257,9 @@ PoolSettings assemble_pool(const std::string& name, const std::string& where,
   pool.spec.name = name;
   pool.worker.pool = name;
   PoolAssembly(pool, in_force, invocation, problems).settle();
+  if (invocation.script && pool.worker.application.empty()) {
+    pool.worker.application = fs::path(invocation.config_file).filename().string();
+  }
   if (pool.worker.application.empty() && !in_force.at("wsgi_app").value.is_set()) {
     problems.add(fmt::format(
         "{}No application module specified. {}", where.empty() ? "" : where + ": ",

@@ -251,6 +251,14 @@ std::optional<Value> as_surge(const RawValue& raw) {
   return Value(std::to_string(*count));
 }
 
+// Held as what is shown of it. Whether the object can be called is seen where it lives.
+std::optional<Value> as_hook(const RawValue& raw) {
+  if (std::holds_alternative<RawValue::Opaque>(raw.content)) return Value(raw.text());
+  auto name = line_of(raw);
+  if (!name || name->find('.') == std::string::npos) return std::nullopt;
+  return Value(std::move(*name));
+}
+
 std::optional<Value> fitted(const Setting& setting, const RawValue& raw) {
   switch (setting.kind) {
     case Kind::kSwitch:
@@ -280,7 +288,7 @@ std::optional<Value> fitted(const Setting& setting, const RawValue& raw) {
     case Kind::kSurge:
       return as_surge(raw);
     case Kind::kHook:
-      return std::nullopt;
+      return as_hook(raw);
   }
   CORN_CHECK(false);
 }
@@ -294,7 +302,8 @@ bool is_empty_text(const RawValue& raw) {
 
 base::Result<Value> check(const Setting& setting, const RawValue& raw) {
   const bool may_be_empty = setting.kind == Kind::kText || setting.kind == Kind::kObject ||
-                            setting.kind == Kind::kChoice || setting.kind == Kind::kMask;
+                            setting.kind == Kind::kChoice || setting.kind == Kind::kMask ||
+                            setting.kind == Kind::kHook;
   if (may_be_empty && is_empty_text(raw)) return Value();
   std::optional<Value> value = fitted(setting, raw);
   if (!value) return base::fail(wanted(setting) + " is wanted");

@@ -143,7 +143,13 @@ base::Result<Invocation> read_invocation(const std::vector<std::string>& argumen
   if (invocation.mode == Mode::kHelp || invocation.mode == Mode::kVersion) return invocation;
 
   const Given* given = find_option(*layers, "config");
-  if (given == nullptr) {
+  invocation.script = environment.contains("CORN_SCRIPT_FD");
+  if (invocation.script) {
+    const auto name = environment.find("CORN_SCRIPT_NAME");
+    const bool named = name != environment.end() && !name->second.empty();
+    invocation.config_file = absolute(working_directory, named ? name->second : "script");
+    invocation.python_config = true;
+  } else if (given == nullptr) {
     find_config_file(invocation);
   } else if (const base::Status taken = take_config_file(*given, invocation); !taken) {
     return tl::unexpected(taken.error());

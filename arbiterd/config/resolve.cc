@@ -6,6 +6,7 @@
 #include "arbiterd/config/assemble.h"
 #include "arbiterd/config/file_layers.h"
 #include "arbiterd/config/invocation_layers.h"
+#include "arbiterd/config/settings_json.h"
 #include "arbiterd/config/sources.h"
 
 namespace corn::config {
@@ -111,6 +112,19 @@ class Resolution {
       check_inheritance(pool, settings.arbiter, problems);
     }
     check_binds(settings.pools, problems);
+    if (invocation_.script && settings.arbiter.daemon) {
+      problems.add(in_force.at("daemon").prefix +
+                   "a script that runs already can't go to the background; start it with systemd, "
+                   "setsid or nohup");
+    }
+    for (std::size_t i = 0; i < settings.pools.size(); ++i) {
+      PoolSettings& pool = settings.pools[i];
+      pool.worker.settings = settings_json(pools_in_force_[i], in_force, pool);
+      pool.worker.script = invocation_.script;
+      if (invocation_.python_config && !invocation_.script) {
+        pool.worker.config_file = invocation_.config_file;
+      }
+    }
     return settings;
   }
 

@@ -26,7 +26,8 @@ std::vector<std::string_view> split(std::string_view text, std::string_view sepa
 std::vector<Setting> all_settings() {
   std::vector<Setting> all;
   for (auto part : {program_settings, serving_settings, worker_settings, request_settings,
-                    process_settings, logging_settings, gunicorn_settings, hook_settings}) {
+                    process_settings, logging_settings, preload_settings, hook_settings,
+                    gunicorn_settings, refused_hook_settings}) {
     const std::vector<Setting> settings = part();
     all.insert(all.end(), settings.begin(), settings.end());
   }
@@ -122,7 +123,7 @@ std::string wanted(const Setting& setting) {
     case Kind::kSurge:
       return "a percentage from 1% to 100%, or a count from 1 to 1000,";
     case Kind::kHook:
-      return "a Python function";
+      return "a function, or its name as PACKAGE.MODULE.FUNCTION,";
   }
   CORN_CHECK(false);
 }
@@ -160,6 +161,8 @@ std::string_view title(Group group) {
       return "Logs";
     case Group::kProcess:
       return "Process";
+    case Group::kHooks:
+      return "Server hooks";
     case Group::kGunicorn:
       return "Known from gunicorn";
   }

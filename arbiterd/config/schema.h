@@ -36,6 +36,7 @@ enum class Group : std::uint8_t {
   kProxies,
   kLogging,
   kProcess,
+  kHooks,
   kGunicorn,  // known to gunicorn and refused here, or without effect
 };
 
@@ -115,5 +116,9 @@ inline bool for_pool(const Setting& setting) {
 }
 
 std::string_view title(Group group);
+
+// Whether the hook of that name is called on the arbiter's behalf, in a template process; the
+// others are called around the fork of a worker or in it.
+bool runs_in_arbiter(std::string_view hook);
 
 }  // namespace corn::config

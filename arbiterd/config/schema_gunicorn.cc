@@ -40,9 +40,6 @@ constexpr std::array kRefused = {
     Row{"ssl_version", "--ssl-version", Kind::kWhole, "2", kTls},
     Row{"do_handshake_on_connect", "--do-handshake-on-connect", Kind::kSwitch, "false", kTls},
     Row{"suppress_ragged_eofs", "--suppress-ragged-eofs", Kind::kSwitch, "true", kTls},
-    Row{"preload_app", "--preload", Kind::kSwitch, "false",
-        "loading the application before forking is not implemented in this version of Corn; each "
-        "worker loads its own"},
     Row{"spew", "--spew", Kind::kSwitch, "false",
         "tracing every line is not implemented; use Python's `trace` module in the application"},
     Row{"paste", "--paste, --paster", Kind::kText, "", kPaste, "FILE"},
@@ -128,24 +125,16 @@ std::vector<Setting> gunicorn_settings() {
   return settings;
 }
 
-std::vector<Setting> hook_settings() {
-  constexpr std::string_view kHookNames[] = {
-      "on_starting",       "on_reload",        "when_ready",        "pre_fork",
-      "post_fork",         "post_worker_init", "worker_int",        "worker_abort",
-      "pre_exec",          "pre_request",      "post_request",      "child_exit",
-      "worker_exit",       "nworkers_changed", "on_exit",           "ssl_context",
-      "on_dirty_starting", "dirty_post_fork",  "dirty_worker_init", "dirty_worker_exit",
-  };
+std::vector<Setting> refused_hook_settings() {
   std::vector<Setting> settings;
-  for (const std::string_view name : kHookNames) {
+  for (const std::string_view name : {"ssl_context", "on_dirty_starting", "dirty_post_fork",
+                                      "dirty_worker_init", "dirty_worker_exit"}) {
     Setting setting;
     setting.name = name;
     setting.kind = Kind::kHook;
     setting.scope = Scope::kBoth;
     setting.support = Support::kRefused;
-    setting.reason =
-        "hooks are not implemented in this version of Corn; remove it, or do its work where the "
-        "application is loaded";
+    setting.reason = name == "ssl_context" ? kTls : kDirty;
     settings.push_back(setting);
   }
   return settings;

@@ -15,6 +15,8 @@ std::vector<Setting> request_settings();   // HTTP parsing, bodies and proxies
 std::vector<Setting> logging_settings();   // syslog, StatsD, Python's logging
 std::vector<Setting> process_settings();   // logs, privileges, control
 std::vector<Setting> gunicorn_settings();  // what gunicorn has and Corn refuses or need not have
-std::vector<Setting> hook_settings();      // gunicorn's hooks in Python files
+std::vector<Setting> preload_settings();   // the template process
+std::vector<Setting> hook_settings();      // gunicorn's server hooks, in Python files
+std::vector<Setting> refused_hook_settings();
 
 }  // namespace corn::config

@@ -3,9 +3,11 @@
 // and merged is the subject of schema.h and sources.h.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "arbiterd/core/types.h"
@@ -37,8 +39,18 @@ struct PoolSettings {
   bool backlog_metric = false;         // to worker.statsd
   // With worker.report_files: absolute paths and patterns of more files whose change is a reload.
   std::vector<std::string> reload_extra_files;
-  std::vector<std::string> environment;   // "NAME=VALUE", added to arbiterd's own
-  std::vector<EffectiveValue> effective;  // every pool setting
+  std::vector<std::string> environment;  // "NAME=VALUE", added to arbiterd's own
+  std::vector<std::string> hooks;        // server hooks that are set, by name
+  base::Milliseconds hook_timeout{30000};
+  std::vector<EffectiveValue> effective;  // every pool setting; hooks only if set
+
+  // Workers are forked from a template process instead of being started on their own.
+  [[nodiscard]] bool uses_template() const {
+    return worker.preload || worker.script || !hooks.empty();
+  }
+  [[nodiscard]] bool has_hook(std::string_view name) const {
+    return std::find(hooks.begin(), hooks.end(), name) != hooks.end();
+  }
 };
 
 struct ArbiterSettings {

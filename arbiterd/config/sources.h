@@ -24,13 +24,17 @@ struct Invocation {
   Mode mode = Mode::kServe;
   std::string config_file;     // absolute; given by -c or found in working_directory; empty: none
   bool python_config = false;  // config_file must be evaluated by a config host first
+  // The settings come from a script that uses the Python API, by which config_file is named; it
+  // takes the place of a file and of the application.
+  bool script = false;
   // --workerd, or `workerd` in a TOML file: the program that evaluates a Python configuration file
   // must be known before settings are. Absolute; empty: not given.
   std::string workerd;
 };
 
 // Reads the command line and CORN_CMD_ARGS (else GUNICORN_CMD_ARGS) far enough to know mode and
-// file. A usage error names the option and what is allowed.
+// file. A usage error names the option and what is allowed. CORN_SCRIPT_FD in the environment tells
+// that a script has started this program, CORN_SCRIPT_NAME which one.
 base::Result<Invocation> read_invocation(const std::vector<std::string>& arguments,
                                          const std::map<std::string, std::string>& environment,
                                          const std::string& working_directory);

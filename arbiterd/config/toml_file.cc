@@ -119,6 +119,11 @@ class Reader {
       } else if (setting->scope == Scope::kInvocation) {
         problems_.add(fmt::format("{}: {} is an option of the command line, not of a file",
                                   place(node), name));
+      } else if (setting->kind == Kind::kHook && setting->support == Support::kImplemented) {
+        problems_.add(
+            fmt::format("{}: {} is a hook, a Python function; hooks are set in a Python "
+                        "file, such as gunicorn.conf.py",
+                        place(node), name));
       } else if (!belongs(*setting)) {
         problems_.add(fmt::format("{}: {} stands in {}; it belongs in {}", place(node), name,
                                   heading, for_pool(*setting) ? "[pool.NAME]" : "[arbiter]"));

@@ -85,9 +85,9 @@ void Pool::spawned(Worker& worker, pid_t pid, Turn& turn) {
 }
 
 void Pool::spawn_failed(Worker& worker, const std::string& text, Turn& turn) {
-  const std::string what = "cannot be started: " + text;
   const Cause cause = worker.end_cause.value_or(Cause::kBootFailed);
   const bool unasked = worker.state == WorkerState::kBooting;
+  const std::string what = unasked ? "cannot be started: " + text : "never started: " + text;
   publish(RecordKind::kWorkerExited, &worker, what, turn, cause);
   // Out of the pool first: what its end means must not be ordered towards itself.
   auto ended = workers_.extract(worker.id);

@@ -38,17 +38,21 @@ int number_of(core::KillSignal signal) {
 
 }  // namespace
 
-base::Result<WorkerProcess> Arbiter::spawn(const core::SpawnWorker& action) {
+base::Result<SpawnPlan> Arbiter::plan_spawn(const core::SpawnWorker& action) const {
   const PoolRuntime& pool = pools_.at(action.pool);
   const PoolGeneration& generation = pool.generations.at(action.generation);
-  WorkerProcess worker;
+  SpawnPlan plan;
+  WorkerProcess& worker = plan.worker;
   worker.id = action.worker;
   worker.pool = action.pool;
   worker.generation = action.generation;
+  worker.age = action.age;
   worker.threads = std::max(1U, generation.settings.worker.threads);
   worker.measure_memory = generation.settings.spec.max_memory > 0;
+  worker.shares_memory = generation.settings.uses_template();
 
-  base::WorkerConfig config = generation.settings.worker;
+  base::WorkerConfig& config = plan.config;
+  config = generation.settings.worker;
   config.role = base::WorkerRole::kServe;
   config.instance =
       loaded_.settings.arbiter.name.empty() ? config.application : loaded_.settings.arbiter.name;
@@ -58,28 +62,40 @@ base::Result<WorkerProcess> Arbiter::spawn(const core::SpawnWorker& action) {
   config.age = action.age;
   config.multiprocess = action.target > 1;
   config.adoption_socket = launch_.adoption_socket;
+  // What is a template's alone.
+  config.settings.clear();
+  config.warm_up.clear();
+  config.config_file.clear();
 
   auto scoreboard = base::ScoreboardMap::create(worker.threads);
   if (!scoreboard) return tl::unexpected(scoreboard.error());
   worker.scoreboard = std::move(*scoreboard);
   worker.scoreboard->beat.store(base::to_nanoseconds(loop_->now()), std::memory_order_relaxed);
 
-  std::vector<os::DescriptorMapping> descriptors{
-      {worker.scoreboard.descriptor(), base::kScoreboardFd}};
-  int target = base::kFirstListenerFd;
+  plan.descriptors = {worker.scoreboard.descriptor()};
+  plan.listeners = generation.listeners;
   for (const ListenerPtr& listener : generation.listeners) {
     config.listeners.push_back(listener->info());
-    descriptors.push_back({listener->descriptor(), target++});
+    plan.descriptors.push_back(listener->descriptor());
   }
+  plan.hand_off = pool.hand_off;
   if (pool.hand_off) {
     config.hand_off = true;
-    descriptors.push_back({pool.hand_off->in(), target++});
-    descriptors.push_back({pool.hand_off->out(), target++});
+    plan.descriptors.push_back(pool.hand_off->in());
+    plan.descriptors.push_back(pool.hand_off->out());
   }
+  return plan;
+}
 
-  auto launched =
-      launch_workerd(launcher_, launch_, generation.settings, config, std::move(descriptors));
+base::Result<WorkerProcess> Arbiter::launch(SpawnPlan plan) {
+  const config::PoolSettings& settings =
+      pools_.at(plan.worker.pool).generations.at(plan.worker.generation).settings;
+  std::vector<os::DescriptorMapping> descriptors;
+  int target = base::kScoreboardFd;
+  for (const int source : plan.descriptors) descriptors.push_back({source, target++});
+  auto launched = launch_workerd(launcher_, launch_, settings, plan.config, std::move(descriptors));
   if (!launched) return tl::unexpected(launched.error());
+  WorkerProcess worker = std::move(plan.worker);
   worker.pid = launched->child.pid;
   worker.start_time = os::read_start_time(worker.pid).value_or(0);
   worker.channel = std::move(launched->channel);
@@ -109,11 +125,11 @@ base::Status Arbiter::watch(const WorkerProcess& worker, base::UniqueFd pidfd) {
 }
 
 void Arbiter::execute(const core::SpawnWorker& action) {
-  auto worker = spawn(action);
-  if (!worker) {
-    feed(core::SpawnFailed{action.worker, worker.error().message});
-    return;
-  }
+  auto plan = plan_spawn(action);
+  if (!plan) return feed(core::SpawnFailed{action.worker, plan.error().message});
+  if (templates_->has(action.pool, action.generation)) return templates_->spawn(std::move(*plan));
+  auto worker = launch(std::move(*plan));
+  if (!worker) return feed(core::SpawnFailed{action.worker, worker.error().message});
   const pid_t pid = worker->pid;
   workers_.emplace(action.worker, std::move(*worker));
   feed(core::Spawned{action.worker, pid});
@@ -139,6 +155,7 @@ void Arbiter::execute(const core::EndOverdueRequests& action) {
 }
 
 void Arbiter::execute(const core::KillWorker& action) {
+  if (templates_->call_off(action.worker, number_of(action.signal))) return;
   const auto found = workers_.find(action.worker);
   if (found == workers_.end()) return;
   std::ignore = children_->send_signal(found->second.pid, number_of(action.signal));
@@ -168,7 +185,11 @@ void Arbiter::execute(const core::InspectWorker& action) {
       ++inspected.free_threads;
     }
   }
-  if (worker.measure_memory) inspected.rss = os::read_rss(worker.pid).value_or(0);
+  if (worker.measure_memory) {
+    // What it shares with its siblings is no reason to replace it.
+    const auto own = worker.shares_memory ? os::read_pss(worker.pid) : os::read_rss(worker.pid);
+    inspected.rss = own ? *own : os::read_rss(worker.pid).value_or(0);
+  }
   feed(std::move(inspected));
 }
 
@@ -212,6 +233,7 @@ void Arbiter::execute(const core::BeginGeneration& action) {
       generation.listeners.push_back(listener);
     }
   }
+  begin_templates(action, generation.settings);
   if (pool.hand_off) return;
   auto queue = os::HandOffQueue::open();
   if (!queue) {
@@ -227,13 +249,19 @@ void Arbiter::execute(const core::BeginGeneration& action) {
 void Arbiter::execute(const core::CommitGeneration& action) {
   auto& generations = pools_[action.pool].generations;
   generations.erase(generations.begin(), generations.lower_bound(action.generation));
+  hooks_->committed(action.pool, action.generation);
+  templates_->retire_older(action.pool, action.generation);
 }
 
 void Arbiter::execute(const core::AbandonGeneration& action) {
   pools_[action.pool].generations.erase(action.generation);
+  templates_->retire(action.pool, action.generation);
 }
 
-void Arbiter::execute(const core::ClosePool& action) { pools_.erase(action.pool); }
+void Arbiter::execute(const core::ClosePool& action) {
+  templates_->retire_pool(action.pool);
+  pools_.erase(action.pool);
+}
 
 void Arbiter::execute(const core::Publish& action) { publish(action.record); }
 
@@ -241,6 +269,7 @@ void Arbiter::publish(const core::Record& record) {
   const HistoryEvent& event = history_.append(record, std::chrono::system_clock::now());
   log_record(event.record);
   note_change(event.record);
+  note_target(event.record.pool);
 }
 
 void Arbiter::execute(const core::PublishWithStack& action) {
@@ -287,12 +316,18 @@ void Arbiter::execute(const core::CheckUpgrade&) {
   checked_program_ = mark_of_program(started_as_);
   check_upgrade(errands(), started_as_, instance_state(true),
                 [this](base::Result<std::string> seen) {
-                  feed(core::UpgradeChecked{seen.has_value(), seen ? *seen : seen.error().message});
+                  if (!seen) return feed(core::UpgradeChecked{false, seen.error().message});
+                  hooks_->before_exec(hook_scene(), [this, version = *seen] {
+                    feed(core::UpgradeChecked{true, version});
+                  });
                 });
 }
 
 // At the end of the turn, when everything that belongs to it has been done.
-void Arbiter::execute(const core::ExecUpgrade&) { upgrade_ordered_ = true; }
+void Arbiter::execute(const core::ExecUpgrade&) {
+  upgrade_ordered_ = true;
+  templates_->hold(true);
+}
 
 void Arbiter::execute(const core::SetPhase& action) {
   phase_ = action.phase;
@@ -316,14 +351,16 @@ void Arbiter::execute(const core::SetPhase& action) {
 }
 
 void Arbiter::execute(const core::ExitArbiter& action) {
-  exit_status_ = action.status;
-  if (action.status != 0) {
-    base::log_error("{}", action.text);
-    if (daemon_) daemon_->failed(action.status, action.text);
+  const bool failed_by_hook = action.status == 0 && !start_failure_.empty();
+  exit_status_ = failed_by_hook ? 1 : action.status;
+  const std::string& text = failed_by_hook ? start_failure_ : action.text;
+  if (*exit_status_ != 0) {
+    base::log_error("{}", text);
+    if (daemon_) daemon_->failed(*exit_status_, text);
   } else {
     base::log_info("Shutting down: arbiter");
   }
-  loop_->stop();
+  end_supervision();
 }
 
 }  // namespace corn::driver

@@ -47,6 +47,7 @@ Arbiter::Arbiter(ArbiterOptions options)
       lock_(options.lock),
       started_at_(options.estate && options.estate->upgraded ? options.estate->state.started_at
                                                              : std::chrono::system_clock::now()),
+      script_(options.script),
       has_terminal_(is_at_terminal()),
       notifier_(std::move(options.notifier)),
       daemon_(std::move(options.daemon)),
@@ -56,6 +57,7 @@ Arbiter::Arbiter(ArbiterOptions options)
       estate_(std::move(options.estate)) {}
 
 Arbiter::~Arbiter() {
+  if (script_ != nullptr) script_->detach();
   // Nobody is left to be adopted. An arbiter that was killed while it adopted has left its socket.
   if (!exit_status_) return;
   remove_state_file(state_file_);
@@ -74,6 +76,10 @@ base::Status Arbiter::prepare() {
   if (!signals) return tl::unexpected(signals.error());
   signals_ = std::move(*signals);
   door_ = std::make_unique<LoopDoor>(*this);
+  prepare_templates();
+  if (script_ != nullptr) {
+    if (auto attached = script_->attach(*loop_, *children_); !attached) return attached;
+  }
   dumps_ = std::make_unique<Dumps>(
       *loop_, timers_,
       [this](core::WorkerId id) {
@@ -101,6 +107,7 @@ void Arbiter::start_failed(int status, const std::string& text) {
 
 int Arbiter::run() {
   started_ = loop_->now();
+  children_->reap_strangers();  // what ended before this program began
   start_watchdog();
   adopt_outlets();
   if (estate_) {
@@ -113,7 +120,7 @@ int Arbiter::run() {
     }
     feed(std::move(start));
   }
-  if (!exit_status_) loop_->run();
+  loop_->run();
   history_.close("arbiterd has stopped");
   return exit_status_.value_or(0);
 }
@@ -131,7 +138,11 @@ void Arbiter::feed(core::Event event) {
   }
   feeding_ = false;
   if (outlets_.counts_workers()) outlets_.tell_workers(supervisor_.snapshot());
-  if (std::exchange(upgrade_ordered_, false)) replace_program();
+  // A worker that is being forked just now would be nobody's.
+  if (upgrade_ordered_ && !templates_->forking()) {
+    upgrade_ordered_ = false;
+    replace_program();
+  }
   if (state_urgent_) write_state();
   arm();
 }
@@ -239,8 +250,9 @@ void Arbiter::on_exit(core::WorkerId id, const os::ExitStatus& status) {
   core::ExitStatus end = to_core(status);
   note_last_request(left, end);
   dumps_->on_exit(id, found->second.pid);
-  workers_.erase(found);
+  const auto ended = workers_.extract(found);
   const bool killed = status.kind == os::ExitStatus::Kind::kSignaled && status.code == SIGKILL;
+  hooks_->child_exited(hook_scene(), ended.mapped(), status);
   feed(core::WorkerExited{id, std::move(end), killed && oom_counter_.claim(loop_->now())});
 }
 
@@ -293,6 +305,6 @@ bool Arbiter::is_booting(core::WorkerId id) const {
   return false;
 }
 
-ErrandContext Arbiter::errands() { return {*loop_, *children_, launcher_, timers_}; }
+ErrandContext Arbiter::errands() { return {*loop_, *children_, launcher_, timers_, script_}; }
 
 }  // namespace corn::driver

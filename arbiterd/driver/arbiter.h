@@ -18,9 +18,12 @@
 #include "arbiterd/driver/errand.h"
 #include "arbiterd/driver/estate.h"
 #include "arbiterd/driver/history.h"
+#include "arbiterd/driver/hooks.h"
 #include "arbiterd/driver/launch_plan.h"
 #include "arbiterd/driver/outlets.h"
 #include "arbiterd/driver/pool_runtime.h"
+#include "arbiterd/driver/script_process.h"
+#include "arbiterd/driver/templates.h"
 #include "arbiterd/driver/timers.h"
 #include "arbiterd/driver/upgrade.h"
 #include "arbiterd/driver/worker_process.h"
@@ -43,9 +46,10 @@ struct ArbiterOptions {
   os::Notifier notifier;
   std::optional<os::DaemonStart> daemon;  // somebody waits for the start's outcome
   StartedAs started_as;
-  std::string state_file;        // kept up to date while this arbiter lives
-  std::optional<Estate> estate;  // taken over from an earlier arbiter
-  int lock = -1;                 // descriptor of the instance's lock
+  std::string state_file;           // kept up to date while this arbiter lives
+  std::optional<Estate> estate;     // taken over from an earlier arbiter
+  int lock = -1;                    // descriptor of the instance's lock
+  ScriptProcess* script = nullptr;  // outlives the arbiter; null: there is none
 };
 
 // The driver: turns what happens (ends of children, messages, signals, deadlines, commands) into
@@ -111,7 +115,8 @@ class Arbiter {
   void execute(const core::SetPhase& action);
   void execute(const core::ExitArbiter& action);
 
-  base::Result<WorkerProcess> spawn(const core::SpawnWorker& action);
+  base::Result<SpawnPlan> plan_spawn(const core::SpawnWorker& action) const;
+  base::Result<WorkerProcess> launch(SpawnPlan plan);
   base::Status watch(const WorkerProcess& worker, base::UniqueFd pidfd);
 
   // ---- from one arbiter to the next (succession.cc) ----
@@ -133,6 +138,16 @@ class Arbiter {
   void measure_backlog();
   void post_command(core::Command command, CommandCallbacks callbacks);
   [[nodiscard]] ErrandContext errands();
+
+  // ---- templates and hooks (templating.cc) ----
+  void prepare_templates();
+  void begin_templates(const core::BeginGeneration& action, const config::PoolSettings& settings);
+  void on_forked(WorkerProcess worker, base::UniqueFd pidfd);
+  void on_not_forked(core::WorkerId id, const std::optional<TemplateProcess::BootError>& error,
+                     const std::string& text);
+  [[nodiscard]] HookScene hook_scene() const;
+  void note_target(const std::string& pool);
+  void end_supervision();
   [[nodiscard]] bool is_booting(core::WorkerId id) const;
 
   // ---- views (status.cc) ----
@@ -150,6 +165,7 @@ class Arbiter {
   const std::string state_file_;
   const int lock_;
   const WallTime started_at_;
+  ScriptProcess* const script_;
   const bool has_terminal_;  // SIGWINCH then means a resized window
 
   // Loop thread only.
@@ -172,12 +188,16 @@ class Arbiter {
   LoadedSettings loaded_;  // what the next BeginGeneration binds
   std::map<std::string, PoolRuntime> pools_;
   std::map<core::WorkerId, WorkerProcess> workers_;
+  std::unique_ptr<Templates> templates_;
+  std::unique_ptr<Hooks> hooks_;
   std::unique_ptr<Dumps> dumps_;
   History history_;
   std::map<core::CommandId, CommandCallbacks> commands_;
   std::uint64_t last_command_ = 0;
   core::Phase phase_ = core::Phase::kStarting;
   std::optional<int> exit_status_;
+  std::string start_failure_;  // why a hook has ended the start
+  bool resuming_ = false;      // generations that begin have workers already
 
   // Succession.
   std::optional<Estate> estate_;  // until resume()

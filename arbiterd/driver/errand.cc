@@ -8,41 +8,65 @@
 #include <csignal>
 
 #include "arbiterd/driver/convert.h"
+#include "arbiterd/driver/script_process.h"
 
 namespace corn::driver {
 
 Errand::Errand(const ErrandContext& context, std::string name, Done done)
     : context_(context), name_(std::move(name)), done_(std::move(done)) {}
 
+void start_process(const ErrandContext& context, const LaunchContext& launch,
+                   const config::PoolSettings& pool, const base::WorkerConfig& config,
+                   std::function<void(base::Result<LaunchedWorkerd>)> done) {
+  if (context.script == nullptr) {
+    return done(launch_workerd(context.launcher, launch, pool, config, {}));
+  }
+  base::WorkerConfig forked = config;
+  forked.script = true;
+  auto prepared = prepare_fork(launch, pool, forked, pool.environment);
+  if (!prepared) return done(tl::unexpected(prepared.error()));
+  context.script->fork(std::move(*prepared), std::move(done));
+}
+
 void Errand::start(const ErrandContext& context, const LaunchContext& launch,
                    const config::PoolSettings& pool, const base::WorkerConfig& config,
                    std::string name, base::Duration limit, Done done) {
   const std::shared_ptr<Errand> errand(new Errand(context, std::move(name), std::move(done)));
-  const auto fail_later = [&](const base::Error& error) {
-    context.timers.at(context.loop.now(),
-                      [errand, error] { errand->done_(tl::unexpected(error)); });
-  };
-  auto launched = launch_workerd(context.launcher, launch, pool, config, {});
-  if (!launched) return fail_later(launched.error());
-  errand->pid_ = launched->child.pid;
-  errand->channel_ = std::move(launched->channel);
   // The callbacks hold the errand alive until its process has ended.
-  if (auto watched = context.children.watch(
-          errand->pid_, std::move(launched->child.pidfd),
-          [errand](pid_t, const os::ExitStatus& status) { errand->on_exit(status); });
-      !watched) {
-    return fail_later(watched.error());
-  }
-  if (auto watched = context.loop.watch(errand->channel_.descriptor(), EPOLLIN,
-                                        [errand](std::uint32_t) { errand->on_channel(); });
-      !watched) {
-    base::log_warning("cannot listen to {}: {}", errand->name_, watched.error().message);
-  }
   errand->timer_ = context.timers.at(context.loop.now() + limit, [errand, limit] {
     errand->overdue_ = fmt::format("{} gave no answer within {} s and was killed", errand->name_,
                                    std::chrono::duration_cast<std::chrono::seconds>(limit).count());
+    if (errand->pid_ == 0) return errand->done_(base::fail(errand->overdue_));
     std::ignore = errand->context_.children.send_signal(errand->pid_, SIGKILL);
   });
+  start_process(context, launch, pool, config, [errand](base::Result<LaunchedWorkerd> launched) {
+    errand->on_start(std::move(launched));
+  });
+}
+
+void Errand::finish_later(const base::Error& error) {
+  context_.timers.cancel(timer_);
+  context_.timers.at(context_.loop.now(),
+                     [self = shared_from_this(), error] { self->done_(tl::unexpected(error)); });
+}
+
+void Errand::on_start(base::Result<LaunchedWorkerd> launched) {
+  if (!overdue_.empty()) return;  // it finds its channel closed
+  if (!launched) return finish_later(launched.error());
+  pid_ = launched->child.pid;
+  channel_ = std::move(launched->channel);
+  const auto self = shared_from_this();
+  if (auto watched = context_.children.watch(
+          pid_, std::move(launched->child.pidfd),
+          [self](pid_t, const os::ExitStatus& status) { self->on_exit(status); });
+      !watched) {
+    return finish_later(watched.error());
+  }
+  if (auto watched = context_.loop.watch(channel_.descriptor(), EPOLLIN,
+                                         [self](std::uint32_t) { self->on_channel(); });
+      !watched) {
+    base::log_warning("cannot listen to {}: {}", name_, watched.error().message);
+  }
 }
 
 void Errand::on_channel() {

@@ -13,13 +13,22 @@
 
 namespace corn::driver {
 
+class ScriptProcess;
+
 // What errands run on; all outlive them. Loop thread only.
 struct ErrandContext {
   os::EventLoop& loop;
   os::ChildWatch& children;
   os::ProcessLauncher& launcher;
   Timers& timers;
+  ScriptProcess* script = nullptr;  // whose forks all processes are; null: workerd is executed
 };
+
+// Starts a process that gets nothing but a channel: workerd, or a fork of the script, which takes
+// a few turns. `done` is called once, maybe from within.
+void start_process(const ErrandContext& context, const LaunchContext& launch,
+                   const config::PoolSettings& pool, const base::WorkerConfig& config,
+                   std::function<void(base::Result<LaunchedWorkerd>)> done);
 
 // One workerd process sent out for one answer: the values of a Python configuration file (config
 // host), or whether an application loads (check). It owns the process: whatever happens, it has
@@ -37,6 +46,8 @@ class Errand : public std::enable_shared_from_this<Errand> {
 
  private:
   Errand(const ErrandContext& context, std::string name, Done done);
+  void on_start(base::Result<LaunchedWorkerd> launched);
+  void finish_later(const base::Error& error);
   void on_channel();
   void on_exit(const os::ExitStatus& status);
 

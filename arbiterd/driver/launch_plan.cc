@@ -35,6 +35,25 @@ std::string own_directory() {
   return program.substr(0, program.rfind('/'));
 }
 
+// The channel of a child in which `config` waits for it.
+base::Result<std::pair<base::Channel, base::Channel>> make_channel(
+    const base::WorkerConfig& config) {
+  auto channel = base::Channel::make_pair();
+  if (!channel) return channel;
+  if (auto sent = channel->first.send(base::Configure{config}); !sent) {
+    return base::fail("the settings don't fit into one message: " + sent.error().message);
+  }
+  return channel;
+}
+
+rlimit descriptor_limit(const LaunchContext& context, const base::WorkerConfig& config) {
+  rlimit limit = context.descriptor_limit;
+  limit.rlim_cur =
+      std::min(limit.rlim_max,
+               std::max<rlim_t>(limit.rlim_cur, config.worker_connections + kSpareDescriptors));
+  return limit;
+}
+
 }  // namespace
 
 base::Result<std::string> find_workerd(const std::string& configured) {
@@ -60,11 +79,8 @@ base::Result<LaunchedWorkerd> launch_workerd(os::ProcessLauncher& launcher,
                                              std::vector<os::DescriptorMapping> descriptors) {
   auto identity = os::resolve_identity(pool.user, pool.group);
   if (!identity) return tl::unexpected(identity.error());
-  auto channel = base::Channel::make_pair();
+  auto channel = make_channel(config);
   if (!channel) return tl::unexpected(channel.error());
-  if (auto sent = channel->first.send(base::Configure{config}); !sent) {
-    return base::fail("the settings don't fit into one message: " + sent.error().message);
-  }
 
   os::LaunchSpec spec;
   spec.program = context.program;
@@ -75,11 +91,7 @@ base::Result<LaunchedWorkerd> launch_workerd(os::ProcessLauncher& launcher,
   spec.identity = std::move(*identity);
   if (pool.umask) spec.umask = static_cast<mode_t>(*pool.umask);
   spec.working_directory = config.working_directory;
-  rlimit limit = context.descriptor_limit;
-  limit.rlim_cur =
-      std::min(limit.rlim_max,
-               std::max<rlim_t>(limit.rlim_cur, config.worker_connections + kSpareDescriptors));
-  spec.limits.push_back({RLIMIT_NOFILE, limit});
+  spec.limits.push_back({RLIMIT_NOFILE, descriptor_limit(context, config)});
 
   // Reading from the terminal would stop a child for good: it isn't in the foreground.
   base::UniqueFd no_input;
@@ -91,6 +103,30 @@ base::Result<LaunchedWorkerd> launch_workerd(os::ProcessLauncher& launcher,
   auto child = launcher.launch(spec);
   if (!child) return tl::unexpected(child.error());
   return LaunchedWorkerd{std::move(*child), std::move(channel->first)};
+}
+
+base::Result<PreparedFork> prepare_fork(const LaunchContext& context,
+                                        const config::PoolSettings& pool,
+                                        const base::WorkerConfig& config,
+                                        std::vector<std::string> environment) {
+  auto identity = os::resolve_identity(pool.user, pool.group);
+  if (!identity) return tl::unexpected(identity.error());
+  auto channel = make_channel(config);
+  if (!channel) return tl::unexpected(channel.error());
+  PreparedFork prepared;
+  if (*identity) {
+    prepared.message.has_identity = true;
+    prepared.message.uid = (*identity)->uid;
+    prepared.message.gid = (*identity)->gid;
+    prepared.message.groups.assign((*identity)->groups.begin(), (*identity)->groups.end());
+  }
+  prepared.message.has_umask = pool.umask.has_value();
+  prepared.message.umask = pool.umask.value_or(0);
+  prepared.message.descriptor_limit = descriptor_limit(context, config).rlim_cur;
+  prepared.message.environment = std::move(environment);
+  prepared.channel = std::move(channel->first);
+  prepared.child_end = std::move(channel->second);
+  return prepared;
 }
 
 }  // namespace corn::driver

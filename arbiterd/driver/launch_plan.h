@@ -10,6 +10,7 @@
 #include "arbiterd/config/settings.h"
 #include "arbiterd/os/process_launcher.h"
 #include "base/channel.h"
+#include "base/message.h"
 #include "base/result.h"
 
 namespace corn::driver {
@@ -40,5 +41,17 @@ base::Result<LaunchedWorkerd> launch_workerd(os::ProcessLauncher& launcher,
                                              const config::PoolSettings& pool,
                                              const base::WorkerConfig& config,
                                              std::vector<os::DescriptorMapping> descriptors);
+
+// The same by a fork from a process that is there already: what it has to be told, and both ends of
+// the child's channel. `environment`: added to what the process has.
+struct PreparedFork {
+  base::Fork message;
+  base::Channel channel;
+  base::Channel child_end;  // the child's descriptor kChannelFd
+};
+base::Result<PreparedFork> prepare_fork(const LaunchContext& context,
+                                        const config::PoolSettings& pool,
+                                        const base::WorkerConfig& config,
+                                        std::vector<std::string> environment);
 
 }  // namespace corn::driver

@@ -6,6 +6,8 @@
 #include <memory>
 #include <utility>
 
+#include "arbiterd/driver/script_process.h"
+
 namespace corn::driver {
 namespace {
 
@@ -34,14 +36,19 @@ void check_from(const ErrandContext& context, const LaunchContext& launch,
 
 // Runs `begin`, which is given a callback to end with, on a loop of its own.
 template <typename T, typename Begin>
-base::Result<T> run_to_end(Begin begin) {
+base::Result<T> run_to_end(ScriptProcess* script, Begin begin) {
   auto loop = os::EpollLoop::create();
   if (!loop) return tl::unexpected(loop.error());
   os::PidfdChildWatch children(**loop);
   os::CloneLauncher launcher;
   std::optional<Timers> timers;
   timers.emplace([&] { (*loop)->set_deadline(timers->next()); });
-  const ErrandContext context{**loop, children, launcher, *timers};
+  const ErrandContext context{**loop, children, launcher, *timers, script};
+  if (script != nullptr) {
+    if (auto attached = script->attach(**loop, children); !attached) {
+      return tl::unexpected(attached.error());
+    }
+  }
   base::Result<T> outcome = base::fail("nothing was done");
   (*loop)->on_deadline([&] { timers->run_due((*loop)->now()); });
   begin(context, [&](base::Result<T> result) {
@@ -49,6 +56,7 @@ base::Result<T> run_to_end(Begin begin) {
     (*loop)->stop();
   });
   (*loop)->run();
+  if (script != nullptr) script->detach();
   return outcome;
 }
 
@@ -65,28 +73,30 @@ void load_settings(const ErrandContext& context, const LaunchContext& launch,
   }
   config::PoolSettings pool;
   pool.worker.role = base::WorkerRole::kConfigHost;
-  pool.worker.config_file = invocation.config_file;
+  if (!invocation.script) pool.worker.config_file = invocation.config_file;
   pool.worker.working_directory = invocation.working_directory;
   if (const auto venv = invocation.environment.find("VIRTUAL_ENV");
       venv != invocation.environment.end()) {
     pool.worker.virtual_env = venv->second;
   }
-  Errand::start(context, launch, pool, pool.worker,
-                fmt::format("the configuration file {}", invocation.config_file), kConfigHostLimit,
-                [invocation, done = std::move(done)](base::Result<base::Message> answer) {
-                  if (!answer) return done(tl::unexpected(answer.error()));
-                  if (const auto* values = std::get_if<base::ConfigValues>(&*answer)) {
-                    return done(config::resolve(invocation, *values));
-                  }
-                  if (const auto* failed = std::get_if<base::ConfigFailed>(&*answer)) {
-                    return done(base::fail(failed->text));
-                  }
-                  if (const auto* failed = std::get_if<base::BootFailed>(&*answer)) {
-                    return done(base::fail(failed->text));
-                  }
-                  done(base::fail(fmt::format("{}: workerd gave an answer of another kind",
-                                              invocation.config_file)));
-                });
+  Errand::start(
+      context, launch, pool, pool.worker,
+      fmt::format("{} {}", invocation.script ? "load_config() of" : "the configuration file",
+                  invocation.config_file),
+      kConfigHostLimit, [invocation, done = std::move(done)](base::Result<base::Message> answer) {
+        if (!answer) return done(tl::unexpected(answer.error()));
+        if (const auto* values = std::get_if<base::ConfigValues>(&*answer)) {
+          return done(config::resolve(invocation, *values));
+        }
+        if (const auto* failed = std::get_if<base::ConfigFailed>(&*answer)) {
+          return done(base::fail(failed->text));
+        }
+        if (const auto* failed = std::get_if<base::BootFailed>(&*answer)) {
+          return done(base::fail(failed->text));
+        }
+        done(base::fail(
+            fmt::format("{}: workerd gave an answer of another kind", invocation.config_file)));
+      });
 }
 
 void check_applications(const ErrandContext& context, const LaunchContext& launch,
@@ -99,14 +109,15 @@ void check_applications(const ErrandContext& context, const LaunchContext& launc
 }
 
 base::Result<config::Settings> load_settings_now(const LaunchContext& launch,
-                                                 const config::Invocation& invocation) {
-  return run_to_end<config::Settings>([&](const ErrandContext& context, auto done) {
+                                                 const config::Invocation& invocation,
+                                                 ScriptProcess* script) {
+  return run_to_end<config::Settings>(script, [&](const ErrandContext& context, auto done) {
     load_settings(context, launch, invocation, done);
   });
 }
 
 base::Status check_applications_now(const LaunchContext& launch, const config::Settings& settings) {
-  return run_to_end<void>([&](const ErrandContext& context, auto done) {
+  return run_to_end<void>(nullptr, [&](const ErrandContext& context, auto done) {
     check_applications(context, launch, settings, done);
   });
 }

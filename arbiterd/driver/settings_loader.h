@@ -20,8 +20,10 @@ void check_applications(const ErrandContext& context, const LaunchContext& launc
                         const config::Settings& settings, std::function<void(base::Status)> done);
 
 // The same two while there is no arbiter yet: on a loop of their own, until done.
+// `script`: null, or not attached.
 base::Result<config::Settings> load_settings_now(const LaunchContext& launch,
-                                                 const config::Invocation& invocation);
+                                                 const config::Invocation& invocation,
+                                                 ScriptProcess* script);
 base::Status check_applications_now(const LaunchContext& launch, const config::Settings& settings);
 
 }  // namespace corn::driver

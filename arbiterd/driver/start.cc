@@ -2,6 +2,7 @@
 #include "arbiterd/driver/start.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -89,7 +90,7 @@ base::Result<LaunchContext> prepare_process(const config::Invocation& invocation
 
 tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
     const config::Invocation& invocation, const std::string& program, config::Settings settings,
-    LaunchContext launch, std::optional<Estate> estate) {
+    LaunchContext launch, std::optional<Estate> estate, ScriptProcess* script) {
   const config::PoolSettings& first = settings.pools.front();
   if (::chdir(first.worker.working_directory.c_str()) < 0) {
     return in_the_way({"chdir: " + first.worker.working_directory + ": " + std::strerror(errno)});
@@ -152,15 +153,26 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
   if (auto title = base::set_process_title("corn: arbiter [" + shown + "]"); !title) {
     base::log_debug("{}, ignoring", title.error().message);
   }
-  StartedAs started{program, invocation.arguments, launch.environment,
-                    invocation.working_directory};
+  StartedAs started{
+      program, invocation.arguments, launch.environment, invocation.working_directory, {}};
   const std::vector<std::string>& notify = notifier->environment();
   started.environment.insert(started.environment.end(), notify.begin(), notify.end());
-  ArbiterOptions options{invocation,           std::move(*loaded),
-                         std::move(launch),    instance->name_,
-                         std::move(*notifier), std::move(daemon),
-                         std::move(started),   state_file,
-                         std::move(estate),    instance->lock_->descriptor()};
+  if (script != nullptr) {
+    started.descriptors.push_back(script->descriptor());
+    started.environment.push_back(fmt::format("{}={}", kScriptVariable, script->descriptor()));
+    started.environment.push_back(fmt::format("{}={}", kScriptPidVariable, script->pid()));
+  }
+  ArbiterOptions options{invocation,
+                         std::move(*loaded),
+                         std::move(launch),
+                         instance->name_,
+                         std::move(*notifier),
+                         std::move(daemon),
+                         std::move(started),
+                         state_file,
+                         std::move(estate),
+                         instance->lock_->descriptor(),
+                         script};
   auto arbiter = Arbiter::create(std::move(options));
   if (!arbiter) return in_the_way(arbiter.error());
   instance->arbiter_ = std::move(*arbiter);

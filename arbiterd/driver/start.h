@@ -35,9 +35,10 @@ class Instance {
   // Leaves the terminal if asked to, locks the instance, opens logs and listeners, writes the pid
   // file. What was made is undone when a later step fails. `program`: argv[0]. Without an estate
   // from the program before, workers that an arbiter left behind at its death are looked for.
+  // `script`: outlives it; null: there is none.
   static tl::expected<std::unique_ptr<Instance>, StartFailure> start(
       const config::Invocation& invocation, const std::string& program, config::Settings settings,
-      LaunchContext launch, std::optional<Estate> estate);
+      LaunchContext launch, std::optional<Estate> estate, ScriptProcess* script);
 
   [[nodiscard]] Arbiter& arbiter() { return *arbiter_; }
   [[nodiscard]] const std::string& name() const { return name_; }

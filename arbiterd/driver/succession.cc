@@ -132,7 +132,9 @@ void Arbiter::resume() {
     resume.reload = changed;
   }
   if (!estate_->upgraded) log_start();
+  resuming_ = true;
   feed(std::move(resume));
+  resuming_ = false;
   // Those that ended while nobody looked.
   for (const core::WorkerId id : ended) {
     core::ExitStatus unknown;
@@ -157,6 +159,7 @@ void Arbiter::take_over(const core::InheritedWorker& left, const std::string& po
   worker.id = left.id;
   worker.pool = pool;
   worker.generation = left.generation;
+  worker.age = left.age;
   worker.pid = left.pid;
   worker.start_time = estate_->state.workers[left.id].start_time;
   worker.channel = std::move(process.channel);
@@ -165,6 +168,8 @@ void Arbiter::take_over(const core::InheritedWorker& left, const std::string& po
   const auto settings = loaded_.pools.find(pool);
   worker.measure_memory =
       settings != loaded_.pools.end() && settings->second.settings.spec.max_memory > 0;
+  worker.shares_memory =
+      settings != loaded_.pools.end() && settings->second.settings.uses_template();
   // Before it is watched: its end may be there already, and is told on a later turn.
   if (auto watched = watch(worker, std::move(process.pidfd)); !watched) {
     base::log_error("cannot watch worker {}: {}", worker.pid, watched.error().message);
@@ -214,6 +219,7 @@ void Arbiter::replace_program() {
   if (before_upgrade_) before_upgrade_();
   const base::Error error = exec_upgrade(started_as_, instance_state(true), checked_program_);
   if (after_failed_upgrade_) after_failed_upgrade_();
+  templates_->hold(false);
   feed(core::UpgradeFailed{error.message});
 }
 

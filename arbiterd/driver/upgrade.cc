@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "arbiterd/driver/convert.h"
+#include "arbiterd/driver/script_process.h"
 #include "base/log.h"
 
 namespace corn::driver {
@@ -91,6 +92,11 @@ class Check : public std::enable_shared_from_this<Check> {
     spec.argv = {started.program};
     spec.argv.insert(spec.argv.end(), started.arguments.begin(), started.arguments.end());
     spec.environment = started.environment;
+    for (std::string& entry : spec.environment) {
+      // The script serves one arbiter.
+      const std::string name = std::string(kScriptVariable) + "=";
+      if (entry.starts_with(name)) entry = name + "-1";
+    }
     spec.environment.push_back(fmt::format("{}={}", kCheckUpgradeVariable, kStateDescriptor));
     spec.working_directory = started.working_directory;
     spec.descriptors = {{writing.get(), STDOUT_FILENO},
@@ -203,6 +209,7 @@ base::Error exec_upgrade(const StartedAs& started, const InstanceState& state,
   auto sealed = seal(state);
   if (!sealed) return sealed.error();
   std::vector<int> kept = descriptors_in(state);
+  kept.insert(kept.end(), started.descriptors.begin(), started.descriptors.end());
   kept.push_back(sealed->get());
 
   std::vector<std::string> arguments{started.program};

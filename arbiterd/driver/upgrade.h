@@ -21,6 +21,7 @@ struct StartedAs {
   std::vector<std::string> arguments;    // those after it
   std::vector<std::string> environment;  // "NAME=VALUE", all of it
   std::string working_directory;
+  std::vector<int> descriptors;  // to be left open for the next program; named in the environment
 };
 
 // Where the program is now: argv[0] itself if it is a path, else what PATH says. Looked up anew

@@ -14,10 +14,12 @@ struct WorkerProcess {
   core::WorkerId id;
   std::string pool;
   core::Generation generation = 0;
+  std::uint32_t age = 0;
   pid_t pid = 0;
   std::uint64_t start_time = 0;  // os::read_start_time()
   std::uint32_t threads = 1;
   bool measure_memory = false;  // the pool has a memory limit
+  bool shares_memory = false;   // with the template it was forked from
   // Both empty for a worker of an earlier arbiter that hasn't been heard of yet.
   base::Channel channel;
   base::ScoreboardMap scoreboard;

@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "base/check.h"
@@ -147,6 +148,8 @@ void PidfdChildWatch::on_readable(pid_t pid) {
 
 void PidfdChildWatch::reap_strangers() {
   CORN_CHECK(loop_.on_loop_thread());
+  strangers_left_ = expected_ > 0;
+  if (strangers_left_) return;
   strangers_hidden_ = false;
   for (;;) {
     int error = 0;
@@ -163,10 +166,41 @@ void PidfdChildWatch::reap_strangers() {
   }
 }
 
+void PidfdChildWatch::expect_child() { ++expected_; }
+
+void PidfdChildWatch::end_expectation() {
+  CORN_CHECK(expected_ > 0);
+  if (--expected_ == 0 && strangers_left_) reap_strangers();
+}
+
 base::Result<base::UniqueFd> open_pidfd(pid_t pid) {
   base::UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd) return base::fail_errno("open a pidfd of " + std::to_string(pid), errno);
   return pidfd;
+}
+
+base::Result<base::UniqueFd> open_child(pid_t pid) {
+  if (pid <= 0) return base::fail_errno("open a pidfd of " + std::to_string(pid), ESRCH);
+  base::Result<base::UniqueFd> pidfd = open_pidfd(pid);
+  if (!pidfd) return pidfd;
+  int error = 0;
+  std::ignore = wait_for(kByPidfd, pidfd->get(), WNOWAIT, error);
+  if (error != 0) return base::fail_errno(std::to_string(pid) + " is no child", error);
+  return pidfd;
+}
+
+base::Result<std::uint64_t> read_pss(pid_t pid) {
+  const base::Result<std::string> text = read_process_file(pid, "smaps_rollup");
+  if (!text) return tl::unexpected(text.error());
+  constexpr std::string_view kLabel = "\nPss:";
+  const std::size_t label = text->find(kLabel);
+  const std::size_t digits =
+      label == std::string::npos ? label : text->find_first_not_of(' ', label + kLabel.size());
+  if (digits == std::string::npos) return base::fail("unexpected format of /proc/PID/smaps_rollup");
+  const auto kilobytes =
+      number_at(std::string_view(*text).substr(digits), 0, "/proc/PID/smaps_rollup");
+  if (!kilobytes) return kilobytes;
+  return *kilobytes * 1024;
 }
 
 base::Result<std::uint64_t> read_rss(pid_t pid) {

@@ -54,6 +54,12 @@ class ChildWatch {
   // Reaps children that nobody watches: what PID 1 inherits, or what the program that exec'd
   // arbiterd left behind. To be called at SIGCHLD. A watched child is never taken.
   virtual void reap_strangers() = 0;
+
+  // While another process is making a child of ours (clone with CLONE_PARENT), nobody can tell that
+  // child from a stranger: reap_strangers() leaves all of them alone, and what it left is looked
+  // for when the last expected child has been watched or given up. One call each.
+  virtual void expect_child() = 0;
+  virtual void end_expectation() = 0;
 };
 
 class PidfdChildWatch final : public ChildWatch {
@@ -68,6 +74,8 @@ class PidfdChildWatch final : public ChildWatch {
   void unwatch(pid_t pid) override;
   base::Status send_signal(pid_t pid, int signal) override;
   void reap_strangers() override;
+  void expect_child() override;
+  void end_expectation() override;
 
   // The descriptor of a watched child, -1 if `pid` isn't watched; owned by this object.
   [[nodiscard]] int pidfd(pid_t pid) const;
@@ -85,11 +93,21 @@ class PidfdChildWatch final : public ChildWatch {
   std::unordered_map<pid_t, Watched> watched_;
   // A watched child, dead but not yet reaped, hides the strangers behind it from waitid.
   bool strangers_hidden_ = false;
+  std::size_t expected_ = 0;     // children that are being made elsewhere
+  bool strangers_left_ = false;  // reap_strangers() was called meanwhile
 };
 
 // Opens a pidfd of a process that wasn't launched here. Check read_start_time() afterwards: the
 // number may have been given to another process.
 base::Result<base::UniqueFd> open_pidfd(pid_t pid);
+
+// The same of a child of this process, dead or alive but not reaped; anything else is refused, so
+// that a number somebody told can't mean a foreign process.
+base::Result<base::UniqueFd> open_child(pid_t pid);
+
+// Proportional size in bytes (resident, with shared pages divided among those who share them), from
+// /proc/PID/smaps_rollup. The kernel walks the process's pages for it.
+base::Result<std::uint64_t> read_pss(pid_t pid);
 
 // Resident size in bytes, from /proc/PID/statm.
 base::Result<std::uint64_t> read_rss(pid_t pid);

@@ -165,11 +165,20 @@ def test_unknown_key_in_a_toml_file(site):
     assert "bad.toml:3" in said and "wokers" in said and "workers" in said
 
 
-def test_hook_in_a_python_file_is_refused_by_name(site):
-    site.write("hooks.py", "wsgi_app = 'wsgi_test:application'\ndef post_fork(server, worker):\n"
+def test_hook_that_nothing_would_call_is_refused_by_name(site):
+    site.write("hooks.py", "wsgi_app = 'wsgi_test:application'\ndef ssl_context(conf, default):\n"
                "    pass\n")
     said = refused(site, SETTINGS, "-c", "hooks.py")
-    assert "post_fork" in said and "hooks.py:2" in said
+    assert "ssl_context" in said and "hooks.py:2" in said
+
+
+def test_configuration_with_hooks_and_preload_is_checked_without_starting(site):
+    site.write("hooks.py", "wsgi_app = 'wsgi_test:application'\npreload_app = True\n"
+               "def on_starting(server):\n    raise SystemExit('called')\n")
+    checked = site.run_arbiter("--check-config", "-c", "hooks.py")
+    assert checked.returncode == 0, checked
+    printed = site.run_arbiter("--print-config", "-c", "hooks.py")
+    assert 'on_starting = "<function>"' in printed.stdout and "hooks.py:3" in printed.stdout
 
 
 def test_unknown_names_in_a_python_file_are_ignored(site):

@@ -167,6 +167,52 @@ TEST_F(ChildWatchTest, StrangersAreReapedAndWatchedChildrenAreNot) {
   EXPECT_EQ(errno, ECHILD);
 }
 
+// A template's child may end before its pid has been told.
+TEST_F(ChildWatchTest, NoStrangerIsReapedWhileAChildIsExpected) {
+  const pid_t early = make_stranger(13);
+  watch_.expect_child();
+  watch_.reap_strangers();
+  EXPECT_TRUE(strangers_.empty());
+
+  auto pidfd = open_child(early);
+  ASSERT_TRUE(pidfd) << pidfd.error().message;
+  std::optional<int> code;
+  ASSERT_TRUE(watch_.watch(early, std::move(*pidfd), [&](pid_t, const ExitStatus& status) {
+    code = status.code;
+    loop_->stop();
+  }));
+  watch_.end_expectation();
+  loop_->run();
+  EXPECT_EQ(code, 13);
+  EXPECT_TRUE(strangers_.empty());
+}
+
+TEST_F(ChildWatchTest, StrangersLeftForAnExpectedChildAreReapedAfterwards) {
+  watch_.expect_child();
+  watch_.expect_child();
+  const pid_t stranger = make_stranger(14);
+  watch_.reap_strangers();
+  watch_.end_expectation();
+  EXPECT_TRUE(strangers_.empty());
+  watch_.end_expectation();
+  EXPECT_THAT(strangers_, testing::ElementsAre(std::pair(stranger, 14)));
+}
+
+TEST_F(ChildWatchTest, OnlyAChildIsOpenedAsOne) {
+  EXPECT_FALSE(open_child(::getppid()));
+  EXPECT_FALSE(open_child(1));
+  EXPECT_FALSE(open_child(0));
+  EXPECT_FALSE(open_child(-1));
+}
+
+TEST_F(ChildWatchTest, ProportionalSizeIsNoMoreThanResidentSize) {
+  const auto proportional = read_pss(::getpid());
+  const auto resident = read_rss(::getpid());
+  ASSERT_TRUE(proportional && resident);
+  EXPECT_GT(*proportional, 0U);
+  EXPECT_LE(*proportional, *resident + *resident / 10);
+}
+
 TEST_F(ChildWatchTest, LivingChildrenAreNoStrangers) {
   const pid_t pid = start_waiting();
   watch_.reap_strangers();

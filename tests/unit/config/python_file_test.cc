@@ -59,11 +59,66 @@ TEST_F(PythonFileTest, NoneIsNoValue) {
   EXPECT_EQ(pool({"app"}).spec.workers, 1U);
 }
 
-TEST_F(PythonFileTest, HooksAreRefusedByName) {
-  python_object("worker_exit", "function", 30);
-  EXPECT_EQ(error({"app"}),
-            "gunicorn.conf.py:30: worker_exit = <function>: refused: hooks are not implemented in "
-            "this version of Corn; remove it, or do its work where the application is loaded");
+TEST_F(PythonFileTest, HooksAreNotedByName) {
+  python_object("post_fork", "function", 30);
+  python("worker_exit", "\"my.module.saved\"", 31);
+  python("child_exit", "null", 32);
+  const PoolSettings settings = pool({"-w", "2", "app"});
+  EXPECT_THAT(settings.hooks, testing::UnorderedElementsAre("post_fork", "worker_exit"));
+  EXPECT_TRUE(settings.uses_template());
+  EXPECT_EQ(shown(settings.effective, "post_fork"), "\"<function>\" from gunicorn.conf.py:30");
+  EXPECT_EQ(shown(settings.effective, "child_exit"), "no such setting: child_exit");
+  EXPECT_EQ(settings.worker.config_file, directory_ + "/gunicorn.conf.py");
+}
+
+TEST_F(PythonFileTest, WhatIsNoFunctionIsNoHook) {
+  python("post_fork", "7", 3);
+  python("pre_fork", "\"nonsense\"", 4);
+  EXPECT_EQ(
+      error({"app"}),
+      "gunicorn.conf.py:3: post_fork = 7: a function, or its name as PACKAGE.MODULE.FUNCTION, "
+      "is wanted\n"
+      "gunicorn.conf.py:4: pre_fork = \"nonsense\": a function, or its name as "
+      "PACKAGE.MODULE.FUNCTION, is wanted");
+}
+
+TEST_F(PythonFileTest, HooksThatHaveNothingToCallThemAreRefused) {
+  python_object("ssl_context", "function", 3);
+  python_object("on_dirty_starting", "function", 4);
+  const std::string said = error({"app"});
+  EXPECT_THAT(said,
+              testing::HasSubstr("gunicorn.conf.py:3: ssl_context = <function>: refused: TLS"));
+  EXPECT_THAT(said, testing::HasSubstr("gunicorn.conf.py:4: on_dirty_starting"));
+}
+
+TEST_F(PythonFileTest, AnOnlyWorkerWithAnExitHookIsReplacedExclusively) {
+  python_object("worker_exit", "function", 3);
+  EXPECT_EQ(pool({"app"}).spec.handover, core::Handover::kExclusive);
+  EXPECT_EQ(shown(pool({"app"}).effective, "handover"), "\"exclusive\" from default");
+  EXPECT_EQ(pool({"-w", "2", "app"}).spec.handover, core::Handover::kOverlap);
+  EXPECT_EQ(pool({"--handover", "overlap", "app"}).spec.handover, core::Handover::kOverlap);
+}
+
+TEST_F(PythonFileTest, AnyoneElseIsReplacedWithOverlap) {
+  python_object("post_fork", "function", 3);
+  EXPECT_EQ(pool({"app"}).spec.handover, core::Handover::kOverlap);
+}
+
+// What `cfg` of a hook is made from.
+TEST_F(PythonFileTest, SettingsInForceArePassedOnWithTheirTypes) {
+  python("workers", "3", 1);
+  python("timeout", "1.5", 2);
+  python("secure_scheme_headers", "{\"X-SCHEME\": \"https\"}", 3);
+  python("proc_name", "\"shop\"", 4);
+  const std::string json = pool({"--preload", "app"}).worker.settings;
+  for (const char* part :
+       {"\"workers\":3", "\"timeout\":1.5", "\"graceful_timeout\":30", "\"preload_app\":true",
+        "\"secure_scheme_headers\":{\"X-SCHEME\":\"https\"}", "\"proc_name\":\"shop\"",
+        "\"certfile\":null", "\"bind\":[\"127.0.0.1:8000\"]", "\"wsgi_app\":\"app\"",
+        "\"cert_reqs\":0"}) {
+    EXPECT_THAT(json, testing::HasSubstr(part));
+  }
+  EXPECT_THAT(json, testing::Not(testing::HasSubstr("post_fork")));
 }
 
 TEST_F(PythonFileTest, ModesBelongToTheCommandLine) {

@@ -10,9 +10,6 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 TEST_F(RefusalTest, WhatIsNotImplementedIsRefusedByNameWithTheReason) {
-  EXPECT_EQ(error({"--preload", "app"}),
-            "command line: --preload: refused: loading the application before forking is not "
-            "implemented in this version of Corn; each worker loads its own");
   EXPECT_EQ(error({"--certfile", "x.pem", "app"}),
             "command line: --certfile \"x.pem\": refused: TLS is not implemented in this version "
             "of Corn; let a proxy such as nginx or HAProxy end it");
@@ -55,10 +52,10 @@ TEST_F(RefusalTest, AskingForTheDefaultIsAskingForNothing) {
 }
 
 TEST_F(RefusalTest, RefusedSettingsAreRefusedInEveryTable) {
-  write("corn.toml", "[arbiter]\ndbus = 'system'\n[pool.web]\npreload_app = true\n");
+  write("corn.toml", "[arbiter]\ndbus = 'system'\n[pool.web]\ndirty_workers = 2\n");
   const std::string message = error({"app"});
   EXPECT_THAT(message, HasSubstr("corn.toml:2: dbus = \"system\": refused: "));
-  EXPECT_THAT(message, HasSubstr("corn.toml:4: preload_app = true: refused: "));
+  EXPECT_THAT(message, HasSubstr("corn.toml:4: dirty_workers = 2: refused: "));
 }
 
 TEST_F(RefusalTest, WhatHasNoEffectIsNoted) {

@@ -58,7 +58,7 @@ TEST(Schema, EverySettingIsComplete) {
       EXPECT_TRUE(setting.help.ends_with('.'));
       if (setting.scope != Scope::kInvocation) {
         EXPECT_EQ(setting.to_arbiter != nullptr, for_arbiter(setting));
-        EXPECT_EQ(setting.to_pool != nullptr, for_pool(setting));
+        EXPECT_EQ(setting.to_pool != nullptr, for_pool(setting) && setting.kind != Kind::kHook);
       }
       const bool has_value = !setting.flags.empty() && setting.kind != Kind::kSwitch;
       EXPECT_EQ(setting.placeholder.empty(),
@@ -104,6 +104,8 @@ TEST(Schema, HasCornsOwnOptions) {
                            "--orphan-timeout",
                            "--handover",
                            "--reload-surge",
+                           "--preload-warm-up",
+                           "--hook-timeout",
                            "--version",
                            "--help"}) {
     ASSERT_NE(find_flag(flag), nullptr) << flag;

@@ -136,5 +136,26 @@ TEST_F(TomlFileTest, AFileThatVanishesIsAnError) {
             "cannot read the configuration file corn.toml: No such file or directory");
 }
 
+TEST_F(TomlFileTest, HooksWantAPythonFile) {
+  write("corn.toml", "[pool.web]\nwsgi_app = 'app'\npost_fork = 'my.module.hook'\n");
+  EXPECT_EQ(error({}),
+            "corn.toml:3: post_fork is a hook, a Python function; hooks are set in a Python file, "
+            "such as gunicorn.conf.py");
+}
+
+TEST_F(TomlFileTest, PoolsArePreloadedAndWarmedUpEachForItself) {
+  write("corn.toml",
+        "[pool.web]\nwsgi_app = 'app'\npreload_app = true\npreload_warm_up = ['/a', '/b?c']\n");
+  const PoolSettings web = pool({});
+  EXPECT_TRUE(web.worker.preload);
+  EXPECT_TRUE(web.uses_template());
+  EXPECT_THAT(web.worker.warm_up, testing::ElementsAre("/a", "/b?c"));
+  EXPECT_EQ(web.worker.config_file, "");
+  write("corn.toml", "[pool.web]\nwsgi_app = 'app'\npreload_warm_up = '/a'\n");
+  EXPECT_THAT(error({}), testing::HasSubstr("nothing to warm up without preload_app"));
+  write("corn.toml", "[pool.web]\nwsgi_app = 'app'\npreload_app = true\npreload_warm_up = 'a'\n");
+  EXPECT_THAT(error({}), testing::HasSubstr("a path that begins with /"));
+}
+
 }  // namespace
 }  // namespace corn::config

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arbiterd/driver/hooks.h"
+
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/log.h"
+
+namespace corn::driver {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json arguments_of(const HookScene& scene) {
+  Json arguments;
+  arguments["pid"] = ::getpid();
+  arguments["num_workers"] = scene.target;
+  arguments["workers"] = Json::array();
+  for (const auto& [pid, age] : scene.workers) arguments["workers"].push_back({pid, age});
+  return arguments;
+}
+
+void report(const std::string& hook, const std::string& error) {
+  if (!error.empty()) base::log_error("The server hook {} has failed: {}", hook, error);
+}
+
+HookCall call_of(const std::string& hook, const Json& arguments, bool holds_forks) {
+  return {hook, arguments.dump(), holds_forks,
+          [hook](const std::string& error) { report(hook, error); }};
+}
+
+}  // namespace
+
+Hooks::Hooks(Templates& templates, std::function<void(const std::string&)> start_failed)
+    : templates_(templates), start_failed_(std::move(start_failed)) {}
+
+void Hooks::began(const HookScene& scene, const config::PoolSettings& settings,
+                  core::Generation generation, bool reload) {
+  if (settings.hooks.empty()) return;
+  pool_ = settings.spec.name;
+  latest_ = generation;
+  if (reload && settings.has_hook("on_reload")) {
+    templates_.run_hook(pool_, generation, call_of("on_reload", arguments_of(scene), true));
+  }
+}
+
+void Hooks::committed(const std::string& pool, core::Generation generation) {
+  if (pool == pool_) committed_ = generation;
+}
+
+std::optional<core::Generation> Hooks::place(const std::string& hook,
+                                             core::Generation wanted) const {
+  for (const core::Generation generation : {wanted, committed_, latest_}) {
+    if (!templates_.has(pool_, generation)) continue;
+    if (templates_.has_hook(pool_, generation, hook)) return generation;
+    return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+std::vector<HookCall> Hooks::first(const HookScene& scene, const std::string& pool,
+                                   core::Generation generation) {
+  std::vector<HookCall> calls;
+  if (pool != pool_ || started_) return calls;
+  started_ = true;
+  target_ = scene.target;
+  const Json arguments = arguments_of(scene);
+  const auto add = [&](const std::string& hook, const Json& with) {
+    if (templates_.has_hook(pool, generation, hook)) calls.push_back(call_of(hook, with, true));
+  };
+  Json change = arguments;
+  change["new"] = scene.target;
+  change["old"] = nullptr;
+  add("nworkers_changed", change);
+  add("on_starting", arguments);
+  if (!calls.empty() && calls.back().name == "on_starting" && !resumed_) {
+    calls.back().done = [this](const std::string& error) {
+      if (!error.empty()) start_failed_("The server hook on_starting has failed: " + error);
+    };
+  }
+  add("when_ready", arguments);
+  return calls;
+}
+
+void Hooks::target_changed(const HookScene& scene) {
+  if (!started_ || target_ == scene.target) return;
+  Json arguments = arguments_of(scene);
+  arguments["new"] = scene.target;
+  arguments["old"] = *target_;
+  target_ = scene.target;
+  const auto generation = place("nworkers_changed", latest_);
+  if (!generation) return;
+  templates_.run_hook(pool_, *generation, call_of("nworkers_changed", arguments, false));
+}
+
+void Hooks::child_exited(const HookScene& scene, const WorkerProcess& worker,
+                         const os::ExitStatus& status) {
+  if (worker.pool != pool_) return;
+  const auto generation = place("child_exit", worker.generation);
+  if (!generation) return;
+  Json arguments = arguments_of(scene);
+  Json code = nullptr;
+  if (status.kind == os::ExitStatus::Kind::kExited) code = status.code;
+  if (status.kind == os::ExitStatus::Kind::kSignaled) code = -status.code;
+  arguments["worker"] = {worker.pid, worker.age, code};
+  templates_.run_hook(pool_, *generation, call_of("child_exit", arguments, false));
+}
+
+void Hooks::before_exec(const HookScene& scene, Done done) {
+  call_and_wait(scene, "pre_exec", std::move(done));
+}
+
+void Hooks::at_exit(const HookScene& scene, Done done) {
+  call_and_wait(scene, "on_exit", std::move(done));
+}
+
+void Hooks::call_and_wait(const HookScene& scene, const std::string& hook, Done done) {
+  const auto generation = place(hook, committed_);
+  // One that could not start has nothing to end.
+  if (!generation || (!started_ && !resumed_)) return done();
+  HookCall call = call_of(hook, arguments_of(scene), false);
+  call.done = [hook, done = std::move(done)](const std::string& error) {
+    report(hook, error);
+    done();
+  };
+  templates_.run_hook(pool_, *generation, std::move(call));
+}
+
+}  // namespace corn::driver

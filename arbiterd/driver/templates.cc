@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arbiterd/driver/templates.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+
+#include "base/log.h"
+
+namespace corn::driver {
+namespace {
+
+// How long a worker may take to introduce itself whose template has ended.
+constexpr base::Duration kUncertainLimit = std::chrono::seconds(10);
+
+}  // namespace
+
+Templates::Templates(const ErrandContext& context, const LaunchContext& launch, Host host)
+    : context_(context), launch_(launch), host_(std::move(host)) {}
+
+Templates::~Templates() {
+  for (const auto& [id, pending] : pending_) {
+    if (!pending.uncertain) continue;
+    context_.loop.unwatch(pending.plan.worker.channel.descriptor());
+    context_.timers.cancel(pending.limit);
+    context_.children.end_expectation();
+  }
+}
+
+void Templates::begin(const config::PoolSettings& settings, core::Generation generation,
+                      const std::string& instance, bool lazily) {
+  const Key key(settings.spec.name, generation);
+  generations_.insert_or_assign(key, Generation{settings, instance});
+  if (!lazily && usable(key) == nullptr) make(key);
+}
+
+void Templates::retire(const std::string& pool, core::Generation generation) {
+  generations_.erase({pool, generation});
+  const auto templates = templates_;
+  for (const auto& each : templates) {
+    if (each->pool() == pool && each->generation() == generation) each->retire();
+  }
+}
+
+void Templates::retire_older(const std::string& pool, core::Generation generation) {
+  const auto begun = generations_;
+  for (const auto& [key, settings] : begun) {
+    if (key.first == pool && key.second < generation) retire(pool, key.second);
+  }
+}
+
+void Templates::retire_pool(const std::string& pool) {
+  const auto begun = generations_;
+  for (const auto& [key, settings] : begun) {
+    if (key.first == pool) retire(pool, key.second);
+  }
+}
+
+TemplateProcess* Templates::usable(const Key& key) {
+  for (const auto& each : templates_) {
+    if (Key(each->pool(), each->generation()) == key && !each->retiring()) return each.get();
+  }
+  return nullptr;
+}
+
+TemplateProcess& Templates::make(const Key& key) {
+  const Generation& generation = generations_.at(key);
+  templates_.push_back(std::make_shared<TemplateProcess>(
+      context_, static_cast<TemplateProcess::Observer&>(*this), generation.settings, key.second));
+  TemplateProcess& made = *templates_.back();
+  made.requests().hold(held_);
+  made.start(launch_, generation.instance);
+  return made;
+}
+
+void Templates::spawn(SpawnPlan plan) {
+  const core::WorkerId id = plan.worker.id;
+  const Key key(plan.worker.pool, plan.worker.generation);
+  const config::PoolSettings& settings = generations_.at(key).settings;
+  // What is the template's alone.
+  plan.config.settings.clear();
+  plan.config.warm_up.clear();
+  plan.config.config_file.clear();
+  // The pool's environment is the template's already.
+  auto prepared = prepare_fork(launch_, settings, plan.config, {});
+  Pending& pending = pending_[id];
+  pending.plan = std::move(plan);
+  if (!prepared) return fail(id, std::nullopt, prepared.error().message);
+  pending.plan.worker.channel = std::move(prepared->channel);
+  pending.child_end = std::move(prepared->child_end);
+  pending.token = ++last_token_;
+
+  ForkRequest request;
+  request.token = pending.token;
+  request.fork = std::move(prepared->message);
+  request.descriptors = {pending.child_end.descriptor()};
+  request.descriptors.insert(request.descriptors.end(), pending.plan.descriptors.begin(),
+                             pending.plan.descriptors.end());
+  request.sent = [this, id] {
+    Pending& given = pending_.at(id);
+    given.given = true;
+    given.child_end = {};
+    given.plan.listeners.clear();
+    given.plan.hand_off.reset();
+  };
+  request.done = [this, id](const ForkOutcome& outcome) { on_forked(id, outcome); };
+
+  TemplateProcess* from = usable(key);
+  if (from == nullptr) from = &make(key);
+  from->requests().add(std::move(request));
+  if (from->slow() && from->requests().has_waiting_forks()) replace(*from);
+}
+
+void Templates::on_forked(core::WorkerId id, const ForkOutcome& outcome) {
+  if (outcome.uncertain) {
+    Pending& pending = pending_.at(id);
+    pending.uncertain = true;
+    pending.limit = context_.timers.at(context_.loop.now() + kUncertainLimit,
+                                       [this, id] { on_uncertain(id, true); });
+    std::ignore = context_.loop.watch(pending.plan.worker.channel.descriptor(), EPOLLIN,
+                                      [this, id](std::uint32_t) { on_uncertain(id, false); });
+    return;
+  }
+  if (outcome.pid == 0) return fail(id, std::nullopt, outcome.error);
+  auto pidfd = os::open_child(outcome.pid);
+  if (!pidfd) return fail(id, std::nullopt, pidfd.error().message);
+  settle(id, outcome.pid, std::move(*pidfd));
+}
+
+// Its template ended while it was forked. If there is a child, it introduces itself; if there is
+// none, nobody holds the other end of its channel.
+void Templates::on_uncertain(core::WorkerId id, bool overdue) {
+  Pending& pending = pending_.at(id);
+  base::Channel& channel = pending.plan.worker.channel;
+  auto received = channel.receive();
+  if (received && !*received && !overdue) return;
+  context_.loop.unwatch(channel.descriptor());
+  context_.timers.cancel(pending.limit);
+  const auto* hello = received && *received ? std::get_if<base::Hello>(&**received) : nullptr;
+  auto pidfd = hello != nullptr ? os::open_child(hello->pid)
+                                : base::Result<base::UniqueFd>(
+                                      base::fail("its template process ended while it was forked"));
+  if (pidfd) {
+    settle(id, hello->pid, std::move(*pidfd));
+  } else {
+    fail(id, std::nullopt, pidfd.error().message);
+  }
+  context_.children.end_expectation();
+}
+
+void Templates::settle(core::WorkerId id, pid_t pid, base::UniqueFd pidfd) {
+  Pending pending = std::move(pending_.extract(id).mapped());
+  pending.plan.worker.pid = pid;
+  pending.plan.worker.start_time = os::read_start_time(pid).value_or(0);
+  host_.spawned(std::move(pending.plan.worker), std::move(pidfd));
+  if (pending.signal) std::ignore = context_.children.send_signal(pid, *pending.signal);
+}
+
+void Templates::fail(core::WorkerId id, const std::optional<TemplateProcess::BootError>& error,
+                     const std::string& text) {
+  pending_.erase(id);
+  host_.failed(id, error, text);
+}
+
+bool Templates::call_off(core::WorkerId worker, int signal) {
+  const auto found = pending_.find(worker);
+  if (found == pending_.end()) return false;
+  Pending& pending = found->second;
+  if (!pending.given) {
+    for (const auto& each : templates_) {
+      if (!each->requests().withdraw(pending.token)) continue;
+      fail(worker, std::nullopt, "called off");
+      return true;
+    }
+  }
+  pending.signal = signal;
+  if (signal != SIGKILL) return true;
+  for (const auto& each : std::vector(templates_)) {
+    const auto& current = each->requests().current();
+    if (current && current->token == pending.token) {
+      each->kill("a worker that it was to fork was called off");
+    }
+  }
+  return true;
+}
+
+ForkRequest Templates::request_of(HookCall call) {
+  ForkRequest request;
+  request.token = ++last_token_;
+  request.hook = std::move(call.name);
+  request.arguments = std::move(call.arguments);
+  request.holds_forks = call.holds_forks;
+  request.done = [done = std::move(call.done)](const ForkOutcome& outcome) {
+    if (done) done(outcome.error);
+  };
+  return request;
+}
+
+void Templates::run_hook(const std::string& pool, core::Generation generation, HookCall call) {
+  const Key key(pool, generation);
+  TemplateProcess* in = usable(key);
+  if (in == nullptr) in = &make(key);
+  in->requests().add(request_of(std::move(call)));
+}
+
+void Templates::on_ready(TemplateProcess& from) {
+  std::vector<ForkRequest> first;
+  for (HookCall& call : host_.first_hooks(from.pool(), from.generation())) {
+    first.push_back(request_of(std::move(call)));
+  }
+  from.requests().add_first(std::move(first));
+}
+
+void Templates::on_slow(TemplateProcess& from) {
+  if (from.requests().has_waiting_forks()) replace(from);
+}
+
+// Workers are forked from another template; this one finishes its hooks, or is killed when it takes
+// too long.
+void Templates::replace(TemplateProcess& slow) {
+  const Key key(slow.pool(), slow.generation());
+  if (slow.retiring() || !generations_.contains(key)) return;
+  base::log_warning(
+      "The hook {} of pool {} takes long; workers are forked from another template process",
+      slow.requests().current()->hook, key.first);
+  // One hook that hangs at a time: their templates have the application's size.
+  for (const auto& each : std::vector(templates_)) {
+    if (Key(each->pool(), each->generation()) == key && each->retiring()) {
+      each->kill("another hook hangs as well");
+    }
+  }
+  auto waiting = slow.requests().take_waiting(true);
+  slow.retire();
+  TemplateProcess& fresh = make(key);
+  for (ForkRequest& request : waiting) fresh.requests().add(std::move(request));
+}
+
+void Templates::on_end(TemplateProcess& from,
+                       const std::optional<TemplateProcess::BootError>& error) {
+  const auto found =
+      std::ranges::find_if(templates_, [&](const auto& each) { return each.get() == &from; });
+  const std::shared_ptr<TemplateProcess> ended = std::move(*found);
+  templates_.erase(found);
+  const Key key(from.pool(), from.generation());
+  std::vector<ForkRequest> waiting = ended->requests().take_waiting(false);
+  if (!waiting.empty() && !error && generations_.contains(key)) {
+    TemplateProcess* next = usable(key);
+    if (next == nullptr) next = &make(key);
+    for (ForkRequest& request : waiting) next->requests().add(std::move(request));
+  } else {
+    const std::string why = error ? error->text : "its template process has ended";
+    std::map<std::uint64_t, core::WorkerId> workers;
+    for (const auto& [id, pending] : pending_) workers.emplace(pending.token, id);
+    for (ForkRequest& request : waiting) {
+      const auto worker = workers.find(request.token);
+      if (worker != workers.end()) {
+        fail(worker->second, error, why);
+      } else {
+        request.done({0, why, false});
+      }
+    }
+  }
+  if (templates_.empty() && all_left_) std::exchange(all_left_, nullptr)();
+}
+
+void Templates::hold(bool held) {
+  held_ = held;
+  const auto templates = templates_;
+  for (const auto& each : templates) each->requests().hold(held);
+}
+
+bool Templates::forking() const {
+  return std::ranges::any_of(pending_, [](const auto& entry) { return entry.second.given; });
+}
+
+void Templates::leave_all(std::function<void()> done) {
+  generations_.clear();
+  if (templates_.empty()) return done();
+  all_left_ = std::move(done);
+  const auto templates = templates_;
+  for (const auto& each : templates) each->retire();
+}
+
+}  // namespace corn::driver

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// The template processes of all generations, and the workers that are being forked from them.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "arbiterd/driver/pool_runtime.h"
+#include "arbiterd/driver/template_process.h"
+#include "arbiterd/driver/worker_process.h"
+
+namespace corn::driver {
+
+// A worker to be made: what it is told and given.
+struct SpawnPlan {
+  WorkerProcess worker;  // without process and channel
+  base::WorkerConfig config;
+  std::vector<int> descriptors;        // the child's from kScoreboardFd on
+  std::vector<ListenerPtr> listeners;  // hold those descriptors open
+  HandOffPtr hand_off;
+};
+
+struct HookCall {
+  std::string name;
+  std::string arguments;  // JSON
+  bool holds_forks = false;
+  std::function<void(const std::string& error)> done;  // empty: it returned
+};
+
+// Loop thread only.
+class Templates final : private TemplateProcess::Observer {
+ public:
+  struct Host {
+    // A worker is there; its process and channel are set. The host watches it.
+    std::function<void(WorkerProcess worker, base::UniqueFd pidfd)> spawned;
+    // A worker will never be there. `error`: because its template could not boot.
+    std::function<void(core::WorkerId, const std::optional<TemplateProcess::BootError>& error,
+                       const std::string& text)>
+        failed;
+    // Hooks that a template runs before anything else.
+    std::function<std::vector<HookCall>(const std::string& pool, core::Generation)> first_hooks;
+  };
+
+  // `context` and `launch` outlive it.
+  Templates(const ErrandContext& context, const LaunchContext& launch, Host host);
+  ~Templates() override;
+  Templates(const Templates&) = delete;
+  Templates& operator=(const Templates&) = delete;
+
+  // A generation has begun whose workers are forked. Its template is made at once, or (`lazily`)
+  // when it is needed.
+  void begin(const config::PoolSettings& settings, core::Generation generation,
+             const std::string& instance, bool lazily);
+  // The generation is over: no more workers of it. Its templates finish their hooks and leave.
+  void retire(const std::string& pool, core::Generation generation);
+  void retire_older(const std::string& pool, core::Generation generation);
+  void retire_pool(const std::string& pool);
+
+  // Forks a worker of a generation that has begun. The host hears of it, maybe from within.
+  void spawn(SpawnPlan plan);
+  // Whether that worker has no process yet. Then it never gets one, and the host is told so; or, if
+  // it is being forked just now, it gets the signal as soon as it is there.
+  bool call_off(core::WorkerId worker, int signal);
+
+  // Whether that generation has begun here and is not retired.
+  [[nodiscard]] bool has(const std::string& pool, core::Generation generation) const {
+    return generations_.contains({pool, generation});
+  }
+  [[nodiscard]] bool has_hook(const std::string& pool, core::Generation generation,
+                              const std::string& hook) const {
+    const auto found = generations_.find({pool, generation});
+    return found != generations_.end() && found->second.settings.has_hook(hook);
+  }
+
+  // Runs a hook in the template of a generation that has begun; one is made if there is none.
+  void run_hook(const std::string& pool, core::Generation generation, HookCall call);
+
+  // Nothing is given to templates while held.
+  void hold(bool held);
+  // Whether a worker is being forked at this moment.
+  [[nodiscard]] bool forking() const;
+
+  // All are told to leave; `done` is called once, when the last one has ended, maybe from within.
+  void leave_all(std::function<void()> done);
+
+ private:
+  using Key = std::pair<std::string, core::Generation>;
+  struct Generation {
+    config::PoolSettings settings;
+    std::string instance;
+  };
+  struct Pending {
+    SpawnPlan plan;
+    base::Channel child_end;
+    std::uint64_t token = 0;
+    bool given = false;      // to a template
+    bool uncertain = false;  // whose template has ended since: its channel tells
+    Timers::Id limit;        // of its uncertainty
+    std::optional<int> signal;
+  };
+
+  void on_ready(TemplateProcess& from) override;
+  void on_slow(TemplateProcess& from) override;
+  void on_end(TemplateProcess& from,
+              const std::optional<TemplateProcess::BootError>& error) override;
+
+  TemplateProcess* usable(const Key& key);
+  TemplateProcess& make(const Key& key);
+  void replace(TemplateProcess& slow);
+  void on_forked(core::WorkerId id, const ForkOutcome& outcome);
+  void on_uncertain(core::WorkerId id, bool overdue);
+  void settle(core::WorkerId id, pid_t pid, base::UniqueFd pidfd);
+  void fail(core::WorkerId id, const std::optional<TemplateProcess::BootError>& error,
+            const std::string& text);
+  ForkRequest request_of(HookCall call);
+
+  const ErrandContext context_;
+  const LaunchContext& launch_;
+  const Host host_;
+  std::map<Key, Generation> generations_;
+  std::vector<std::shared_ptr<TemplateProcess>> templates_;
+  std::map<core::WorkerId, Pending> pending_;
+  std::uint64_t last_token_ = 0;
+  bool held_ = false;
+  std::function<void()> all_left_;
+};
+
+}  // namespace corn::driver
