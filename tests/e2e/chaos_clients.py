@@ -112,7 +112,11 @@ class Ledger:
                 (end is None or client.opened_at <= end)
             # or answered by it after its connections were looked at: passed on to it by a sibling.
             passed_on = client.last_worker == pid and client.last_use >= begin
-            if came_in or passed_on:
+            # Or the last word of one that is aborted to a request that it had just taken over; nobody
+            # else answers so, there being no limit of a request's time.
+            cut_off = text.startswith("status 504") and client.sent_at >= begin - BACKLOG and \
+                (end is None or client.sent_at <= end)
+            if came_in or passed_on or cut_off:
                 return what
         granted = KEEP_ALIVE
         if client.last_use >= self.pool_stopped - KEEP_ALIVE and client.last_use < self.pool_stopped + 60:
