@@ -114,7 +114,7 @@ int run(int argc, char** argv, const std::map<std::string, std::string>& environ
       std::fputs(config::print_config(*settings).c_str(), stdout);
       return 0;
     case config::Mode::kCheckConfig: {
-      const auto loads = driver::check_applications_now(*launch, *settings);
+      const auto loads = driver::check_applications_now(*launch, *settings, script);
       return loads ? 0 : refuse(1, loads.error().message);
     }
     case config::Mode::kServe:

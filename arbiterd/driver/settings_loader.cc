@@ -116,8 +116,9 @@ base::Result<config::Settings> load_settings_now(const LaunchContext& launch,
   });
 }
 
-base::Status check_applications_now(const LaunchContext& launch, const config::Settings& settings) {
-  return run_to_end<void>(nullptr, [&](const ErrandContext& context, auto done) {
+base::Status check_applications_now(const LaunchContext& launch, const config::Settings& settings,
+                                    ScriptProcess* script) {
+  return run_to_end<void>(script, [&](const ErrandContext& context, auto done) {
     check_applications(context, launch, settings, done);
   });
 }

@@ -24,6 +24,7 @@ void check_applications(const ErrandContext& context, const LaunchContext& launc
 base::Result<config::Settings> load_settings_now(const LaunchContext& launch,
                                                  const config::Invocation& invocation,
                                                  ScriptProcess* script);
-base::Status check_applications_now(const LaunchContext& launch, const config::Settings& settings);
+base::Status check_applications_now(const LaunchContext& launch, const config::Settings& settings,
+                                    ScriptProcess* script);
 
 }  // namespace corn::driver

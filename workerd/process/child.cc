@@ -24,9 +24,11 @@
 #include "workerd/runtimes/python/code_files.h"
 #include "workerd/runtimes/python/config_file.h"
 #include "workerd/runtimes/python/crash_record.h"
+#include "workerd/runtimes/python/gil.h"
 #include "workerd/runtimes/python/hooks.h"
 #include "workerd/runtimes/python/interpreter.h"
 #include "workerd/runtimes/python/loader.h"
+#include "workerd/runtimes/python/object.h"
 
 namespace corn::process {
 namespace {
@@ -49,10 +51,18 @@ base::LogOptions log_options(const base::WorkerConfig& config) {
   return options;
 }
 
+base::Status renew_configuration(PyObject* script) {
+  auto renewed = python::reload_script(script);
+  if (!renewed) return tl::unexpected(renewed.error());
+  const python::GilHold hold;
+  *renewed = python::Ref();
+  return {};
+}
+
 int check(const base::WorkerConfig& config, link::Link& link, PyObject* script) {
   if (script != nullptr) {
-    if (auto loaded = python::reload_script(script); !loaded) {
-      return boot_failed(link, config, worker_error(loaded.error().message));
+    if (auto renewed = renew_configuration(script); !renewed) {
+      return boot_failed(link, config, worker_error(renewed.error().message));
     }
   }
   auto application = load_application(config);
