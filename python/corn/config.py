@@ -231,10 +231,10 @@ class Config:
         return []
 
     def given_values(self):
-        """[(name, JSON or "", type's name, line)] of what was set, for arbiterd."""
+        """[(name, JSON or "", type's name, line)] of what was set and is left to arbiterd to do."""
         return [(name, json_form(setting), type_name(setting.get()), setting.line)
                 for name, setting in self.settings.items()
-                if setting.given and not setting.invocation]
+                if setting.given and not setting.invocation and name != "daemon"]
 
     # ---- what gunicorn derives ----
 

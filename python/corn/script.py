@@ -19,6 +19,7 @@ import threading
 from corn import __version__, inherited, launcher
 
 CHANNEL_VARIABLE = "CORN_SCRIPT_FD"
+NAME_VARIABLE = "CORN_SCRIPT_NAME"
 ENGINE = "_engine"
 
 
@@ -119,6 +120,7 @@ def become_arbiter(app, program, arguments, child, ours, theirs):
     theirs.set_inheritable(True)
     environment = launcher.environment_for_arbiterd()
     environment[CHANNEL_VARIABLE] = str(theirs.fileno())
+    environment[NAME_VARIABLE] = getattr(sys.modules["__main__"], "__file__", None) or "script"
     environment.pop("GUNICORN_CMD_ARGS", None)  # for applications that read it: they have done so
     if app.reads_command_line:
         environment.pop("CORN_CMD_ARGS", None)

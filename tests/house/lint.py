@@ -15,7 +15,8 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SOURCE_DIRECTORIES = ("base", "arbiterd", "workerd", "ctl", "stacks", "include", "bench", "tests", "examples")
+SOURCE_DIRECTORIES = ("base", "arbiterd", "workerd", "ctl", "stacks", "include", "bench", "tests",
+                      "examples", "python")
 CPP_SUFFIXES = {".cc", ".h", ".c"}
 # Rooms that clang-tidy always reads: pure, quick to parse, and what everything else stands on.
 ALWAYS_TIDY = ("base/", "arbiterd/core/", "workerd/http/", "workerd/link/")

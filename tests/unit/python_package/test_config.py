@@ -80,6 +80,7 @@ def test_a_hook_may_be_named_by_its_path():
 
 def test_settings_of_one_start_are_not_told():
     cfg = Config()
+    cfg.set("daemon", True)
     cfg.set("print_config", True)
     assert cfg.given_values() == []
 
