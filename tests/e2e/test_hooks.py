@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Server hooks of a configuration file, as gunicorn's users write them."""
+
+import concurrent.futures
+import os
+import re
+import signal
+
+from harness import ECHO_QUERY, get, needs, wait_until
+
+EVERY_HOOK = """
+import os
+def on_starting(server): server.log.info("hook on_starting %s", os.getppid() == server.pid)
+def on_reload(server): server.log.info("hook on_reload")
+def when_ready(server): server.log.info("hook when_ready")
+def pre_fork(server, worker): server.log.info("hook pre_fork %s", worker.age)
+def post_fork(server, worker): server.log.info("hook post_fork %s", worker.pid)
+def post_worker_init(worker): worker.log.info("hook post_worker_init %s", worker.cfg.workers)
+def pre_request(worker, req): worker.log.info("hook pre_request %s %s", req.method, req.path)
+def post_request(worker, req, environ, resp):
+    worker.log.info("hook post_request %s %s", resp.status_code, environ["QUERY_STRING"])
+def child_exit(server, worker): server.log.info("hook child_exit %s", worker.pid)
+def worker_exit(server, worker): worker.log.info("hook worker_exit %s", worker.pid)
+def nworkers_changed(server, new, old): server.log.info("hook nworkers_changed %s %s", new, old)
+def on_exit(server): server.log.info("hook on_exit")
+"""
+
+# Numbers from 1 to the number of workers, given again when a worker has gone.
+WORKER_IDS = """
+def on_starting(server):
+    server._worker_id_overload = set()
+
+def nworkers_changed(server, new_value, old_value):
+    server._worker_id_current_workers = new_value
+
+def _next_worker_id(server):
+    if server._worker_id_overload:
+        return server._worker_id_overload.pop()
+    in_use = {worker._worker_id for worker in server.WORKERS.values() if worker.alive}
+    return min(set(range(1, server._worker_id_current_workers + 1)) - in_use)
+
+def on_reload(server):
+    server._worker_id_overload = set(range(1, server.cfg.workers + 1))
+
+def pre_fork(server, worker):
+    worker._worker_id = _next_worker_id(server)
+
+def post_fork(server, worker):
+    server.log.info("pid %s has number %s", worker.pid, worker._worker_id)
+"""
+
+PROMETHEUS = """
+from prometheus_client import multiprocess
+def child_exit(server, worker):
+    multiprocess.mark_process_dead(worker.pid)
+    server.log.info("marked %s", worker.pid)
+"""
+
+MEASURED = """
+import prometheus_client
+from prometheus_client import multiprocess
+BUSY = prometheus_client.Gauge("busy", "workers that answer", multiprocess_mode="livesum")
+def application(environ, start_response):
+    BUSY.set(1)
+    registry = prometheus_client.CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)
+    start_response("200 OK", [])
+    return [prometheus_client.generate_latest(registry)]
+"""
+
+
+def hooks_in(log):
+    return re.findall(r"hook (\w+)", log)
+
+
+def start(site, configuration, *arguments, **options):
+    site.write("conf.py", configuration)
+    return site.start("-c", "conf.py", *arguments, "wsgi_test:application", **options)
+
+
+def test_every_hook_is_called_in_gunicorns_order(site):
+    site.write("wsgi_test.py", ECHO_QUERY)
+    arbiter = start(site, EVERY_HOOK, "-w", "1")
+    (pid,) = arbiter.workers()
+    get(arbiter.port, "/?a")
+    arbiter.wait_for_log("hook post_request 200 a")
+    assert arbiter.stop() == 0
+    log = arbiter.log()
+    assert hooks_in(log) == ["nworkers_changed", "on_starting", "when_ready", "pre_fork",
+                             "post_fork", "post_worker_init", "pre_request", "post_request",
+                             "worker_exit", "child_exit", "on_exit"]
+    assert "hook on_starting True" in log
+    assert "hook nworkers_changed 1 None" in log
+    assert f"hook post_fork {pid}" in log and f"hook child_exit {pid}" in log
+    site.assert_nothing_left()
+
+
+def test_reload_runs_the_hooks_of_the_new_file(site):
+    arbiter = start(site, EVERY_HOOK, "-w", "1")
+    site.write("conf.py", EVERY_HOOK.replace("hook on_reload", "hook on_reload anew"))
+    arbiter.send(signal.SIGHUP)
+    arbiter.wait_for_log("hook on_reload anew")
+    arbiter.wait_for_log("hook post_worker_init", count=2)
+    assert arbiter.stop() == 0
+
+
+def test_hook_that_raises_before_the_fork_keeps_workers_away_and_says_why(site):
+    arbiter = start(site, "def pre_fork(server, worker): raise ValueError('no more')", ready=False)
+    arbiter.wait_for_log(r"hook pre_fork failed: ValueError: no more")
+    arbiter.wait_for_log(r"conf\.py\", line 1, in pre_fork")
+
+
+def test_workers_share_locks_and_values_of_the_configuration_file(site):
+    arbiter = start(site, """
+import multiprocessing
+lock = multiprocessing.Lock()
+served = multiprocessing.Value("i", 0)
+def post_request(worker, req):
+    with lock:
+        served.value += 1
+    worker.log.info("served %s", served.value)
+""", "-w", "3")
+    for _ in range(20):
+        get(arbiter.port)
+    arbiter.wait_for_log(r"served 20$")
+    assert arbiter.stop() == 0
+
+
+def test_requests_of_threads_have_their_hooks_too(site):
+    site.write("wsgi_test.py", ECHO_QUERY)
+    arbiter = start(site, """
+def pre_request(worker, req): worker.log.info("before %s %s", req.query, req.version)
+def post_request(worker, req, environ, resp): worker.log.info("after %s %s", req.query, resp.sent)
+""", "-w", "1", "--threads", "4")
+    with concurrent.futures.ThreadPoolExecutor(8) as clients:
+        list(clients.map(lambda number: get(arbiter.port, f"/?{number}"), range(10, 50)))
+    assert arbiter.stop() == 0
+    before = re.findall(r"before (\d\d) \(1, 1\)", arbiter.log())
+    after = re.findall(r"after (\d\d) 2$", arbiter.log(), re.MULTILINE)
+    assert sorted(before) == sorted(after) == [str(number) for number in range(10, 50)]
+
+
+def test_numbers_of_workers_are_given_again(site):
+    arbiter = start(site, WORKER_IDS, "-w", "3")
+    first = dict(re.findall(r"pid (\d+) has number (\d+)", arbiter.log()))
+    assert sorted(first.values()) == ["1", "2", "3"]
+    victim = arbiter.workers()[0]
+    os.kill(victim, signal.SIGKILL)
+    arbiter.wait_for_log(r"has number \d", count=4)
+    numbers = re.findall(r"pid (\d+) has number (\d+)", arbiter.log())
+    assert numbers[-1][1] == first[str(victim)]
+    assert arbiter.stop() == 0
+
+
+def test_metrics_of_a_dead_worker_are_taken_out(site):
+    needs("python3:prometheus_client")
+    metrics = site.root / "metrics"
+    metrics.mkdir()
+    site.write("wsgi_test.py", MEASURED)
+    arbiter = start(site, PROMETHEUS, "-w", "1",
+                    environment={"PROMETHEUS_MULTIPROC_DIR": str(metrics)})
+    (pid,) = arbiter.workers()
+    assert b"busy 1.0" in get(arbiter.port).body
+    os.kill(pid, signal.SIGKILL)
+    arbiter.wait_for_log(f"marked {pid}")
+    wait_until(lambda: b"busy 1.0" in get(arbiter.port).body, "the next worker")
+    assert not list(metrics.glob(f"*live*_{pid}.db"))
+    assert arbiter.stop() == 0
+
+
+def test_worker_exit_runs_in_a_worker_that_is_interrupted(site):
+    arbiter = start(site, """
+def worker_int(worker): worker.log.info("interrupted %s", worker.alive)
+def worker_exit(server, worker): worker.log.info("exit of %s", worker.pid)
+""", "-w", "1")
+    (pid,) = arbiter.workers()
+    os.kill(pid, signal.SIGQUIT)
+    arbiter.wait_for_log(f"exit of {pid}")
+    assert "interrupted False" in arbiter.log()
+    assert arbiter.stop() == 0
