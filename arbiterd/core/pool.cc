@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "arbiterd/core/watch.h"
 #include "arbiterd/core/worker_fsm.h"
@@ -46,7 +47,7 @@ void Pool::publish(RecordKind kind, Worker* worker, std::string text, Turn& turn
                    std::optional<Cause> cause, std::optional<ExitStatus> exit) const {
   Record record = record_of(kind, worker, std::move(text));
   record.cause = cause;
-  record.exit = exit;
+  record.exit = std::move(exit);
   turn.publish(std::move(record));
 }
 

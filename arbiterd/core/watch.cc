@@ -139,7 +139,7 @@ std::optional<Verdict> judge(Worker& worker, const Inspected& seen, TimePoint no
   worker.beat = std::max(worker.beat, std::min(seen.beat, now));
   worker.inspected_at = now;
   take_requests(worker, seen, now);
-  const auto overdue = judge_requests(worker, seen, now, slow);
+  auto overdue = judge_requests(worker, seen, now, slow);
   set_next_inspection(worker);
 
   const PoolSpec& spec = *worker.spec;

@@ -51,8 +51,6 @@ def test_bad_value(site, arguments, words):
 
 @pytest.mark.parametrize("arguments, name", [
     (["--keyfile", "key.pem"], "keyfile"),
-    (["--statsd-host", "localhost:8125"], "statsd"),
-    (["--reload"], "reload"),
     (["-k", "gevent"], "gevent"),
     (["--dbus", "session"], "dbus"),
     (["--admin", "127.0.0.1:9000"], "admin"),
