@@ -92,12 +92,15 @@ void Slot::begin(std::string_view request_method, std::string_view request_targe
 
 void Slot::end(TimePoint now, bool error) {
   const auto start = from_nanoseconds(request_start.load(std::memory_order_relaxed));
-  const Duration spent = now - start;
+  count(now - start, error);
+  request_start.store(0, std::memory_order_relaxed);
+}
+
+void Slot::count(Duration spent, bool error) {
   add(requests);
   if (error) add(errors);
   add(busy_nanoseconds, static_cast<std::uint64_t>(std::max<std::int64_t>(spent.count(), 0)));
   add(latency[latency_bucket(spent)]);
-  request_start.store(0, std::memory_order_relaxed);
 }
 
 ScoreboardMap::ScoreboardMap(ScoreboardMap&& other) noexcept { *this = std::move(other); }
@@ -173,6 +176,7 @@ ScoreboardView ScoreboardMap::read(bool with_slots) const {
   view.refused = load(board_->refused);
   view.waiting = load(board_->waiting);
   view.sending = load(board_->sending);
+  view.in_flight = load(board_->crowd);
   for (std::uint32_t i = 0; i < slot_count_; ++i) {
     const Slot& slot = board_->slots()[i];
     view.requests += load(slot.requests);

@@ -58,6 +58,8 @@ struct alignas(64) Slot {
 
   void begin(std::string_view request_method, std::string_view request_target, TimePoint now);
   void end(TimePoint now, bool error);
+  // Of a request that was in no slot: counts it here.
+  void count(Duration spent, bool error);
 };
 
 struct alignas(64) Scoreboard {
@@ -73,6 +75,7 @@ struct alignas(64) Scoreboard {
   Counter accepted{0};     // connections since the start
   Counter refused{0};      // requests answered by the engine itself (bad head, time-out, limit)
   Counter waiting{0};      // whole requests waiting for the application now
+  Counter crowd{0};        // requests inside the application now for which there was no slot
   Counter bytes_received{0};
   Counter bytes_sent{0};
   Counter sending{0};  // answers that the application has given whole and clients still take, now

@@ -22,6 +22,9 @@ enum class WorkerRole : std::uint8_t {
 
 enum class WorkerClass : std::uint8_t { kSync, kThreads, kGevent, kAsgi, kNative };
 
+enum class AsgiLoop : std::uint8_t { kAuto, kAsyncio, kUvloop };
+enum class AsgiLifespan : std::uint8_t { kAuto, kOn, kOff };
+
 enum class HeaderMap : std::uint8_t { kDrop, kRefuse, kDangerous };
 
 // Which versions of the PROXY protocol may open a connection.
@@ -93,6 +96,14 @@ struct WorkerConfig {
   ProxyProtocol proxy_protocol = ProxyProtocol::kOff;
   std::vector<std::string> proxy_allow_ips{"127.0.0.1", "::1"};
 
+  // Worker class asgi
+  AsgiLoop asgi_loop = AsgiLoop::kAuto;
+  AsgiLifespan asgi_lifespan = AsgiLifespan::kAuto;
+  Milliseconds asgi_disconnect_grace{3000};  // 0: none
+  std::string root_path;
+  std::uint64_t websocket_max_message = 16U << 20U;  // bytes
+  Milliseconds websocket_ping_interval{20000};
+
   // Logs
   std::string error_log = "-";
   std::string log_level = "info";
@@ -116,6 +127,14 @@ struct WorkerConfig {
   // one they come out of.
   bool hand_off = false;
 };
+
+// Slots of the worker's scoreboard: one for each thread that runs the application; where one thread
+// has many requests inside, for so many of them.
+inline std::uint32_t scoreboard_slots(const WorkerConfig& config) {
+  constexpr std::uint32_t kOnOneThread = 64;
+  const bool many = config.worker_class == WorkerClass::kAsgi;
+  return many ? kOnOneThread : config.threads > 0 ? config.threads : 1;
+}
 
 // Descriptors a child of arbiterd starts with, beside 0, 1 and 2.
 inline constexpr int kChannelFd = 3;
@@ -142,6 +161,8 @@ void fields(Archive& a, WorkerConfig& v) {
   a(v.permit_unconventional_http_version), a(v.casefold_http_method), a(v.header_map);
   a(v.forwarder_headers), a(v.forwarded_allow_ips), a(v.secure_scheme_headers);
   a(v.proxy_protocol), a(v.proxy_allow_ips);
+  a(v.asgi_loop), a(v.asgi_lifespan), a(v.asgi_disconnect_grace), a(v.root_path);
+  a(v.websocket_max_message), a(v.websocket_ping_interval);
   a(v.error_log), a(v.log_level), a(v.log_json), a(v.access_log), a(v.access_log_format);
   a(v.capture_output), a(v.statsd), a(v.syslog), a(v.log_config_file), a(v.log_config_json);
   a(v.log_config_dict), a(v.sendfile), a(v.report_files), a(v.listeners), a(v.hand_off);

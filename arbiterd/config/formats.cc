@@ -150,7 +150,6 @@ struct ClassName {
 };
 
 constexpr std::string_view kInsteadOfGreenlets = "use gthread with --threads";
-constexpr std::string_view kInsteadOfAsgi = "this version of Corn serves WSGI applications only";
 
 constexpr std::array kClassNames = {
     ClassName{"sync", base::WorkerClass::kSync, ""},
@@ -166,13 +165,13 @@ constexpr std::array kClassNames = {
     ClassName{"tornado", std::nullopt, "use sync or gthread, which serve WSGI applications"},
     ClassName{"gunicorn.workers.gtornado.tornadoworker", std::nullopt,
               "use sync or gthread, which serve WSGI applications"},
-    ClassName{"asgi", std::nullopt, kInsteadOfAsgi},
-    ClassName{"gunicorn.workers.gasgi.asgiworker", std::nullopt, kInsteadOfAsgi},
-    ClassName{"uvicorn.workers.uvicornworker", std::nullopt, kInsteadOfAsgi},
-    ClassName{"uvicorn.workers.uvicornh11worker", std::nullopt, kInsteadOfAsgi},
-    ClassName{"uvicorn_worker.uvicornworker", std::nullopt, kInsteadOfAsgi},
-    ClassName{"uvicorn_worker.uvicornh11worker", std::nullopt, kInsteadOfAsgi},
-    ClassName{"native", std::nullopt, kInsteadOfAsgi},
+    ClassName{"asgi", base::WorkerClass::kAsgi, ""},
+    ClassName{"gunicorn.workers.gasgi.asgiworker", base::WorkerClass::kAsgi, ""},
+    ClassName{"uvicorn.workers.uvicornworker", base::WorkerClass::kAsgi, ""},
+    ClassName{"uvicorn.workers.uvicornh11worker", base::WorkerClass::kAsgi, ""},
+    ClassName{"uvicorn_worker.uvicornworker", base::WorkerClass::kAsgi, ""},
+    ClassName{"uvicorn_worker.uvicornh11worker", base::WorkerClass::kAsgi, ""},
+    ClassName{"native", std::nullopt, "use sync, gthread or asgi, which serve Python applications"},
 };
 
 const ClassName* find_class(std::string_view name) {
@@ -233,7 +232,7 @@ std::string application_problem(const Value& application) {
 std::string worker_class_problem(const Value& name) {
   const ClassName* known = find_class(name.text());
   if (known != nullptr && known->means) return "";
-  if (known == nullptr) return "sync or gthread is wanted";
+  if (known == nullptr) return "sync, gthread or asgi is wanted";
   return fmt::format("this class is not implemented in this version of Corn; {}", known->instead);
 }
 

@@ -25,9 +25,9 @@ std::vector<std::string_view> split(std::string_view text, std::string_view sepa
 
 std::vector<Setting> all_settings() {
   std::vector<Setting> all;
-  for (auto part : {program_settings, serving_settings, worker_settings, request_settings,
-                    process_settings, logging_settings, preload_settings, hook_settings,
-                    gunicorn_settings, refused_hook_settings}) {
+  for (auto part : {program_settings, serving_settings, worker_settings, asgi_settings,
+                    request_settings, process_settings, logging_settings, preload_settings,
+                    hook_settings, gunicorn_settings, refused_hook_settings}) {
     const std::vector<Setting> settings = part();
     all.insert(all.end(), settings.begin(), settings.end());
   }
@@ -153,6 +153,8 @@ std::string_view title(Group group) {
       return "Limits in time";
     case Group::kRecycling:
       return "Recycling and reload";
+    case Group::kAsgi:
+      return "Asynchronous applications (asgi)";
     case Group::kRequests:
       return "Requests";
     case Group::kProxies:

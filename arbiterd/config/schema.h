@@ -32,6 +32,7 @@ enum class Group : std::uint8_t {
   kWorkers,
   kTimeLimits,
   kRecycling,
+  kAsgi,
   kRequests,
   kProxies,
   kLogging,

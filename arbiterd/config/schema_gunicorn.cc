@@ -18,8 +18,6 @@ constexpr std::string_view kDirty =
     "gunicorn's dirty workers are not implemented; give long tasks a pool of their own in "
     "corn.toml";
 constexpr std::string_view kHttp2 = "HTTP/2 is not implemented; let the proxy speak HTTP/1.1";
-constexpr std::string_view kAsgi =
-    "ASGI is not implemented in this version of Corn, which serves WSGI applications";
 constexpr std::string_view kControl = "Corn's control socket is placed with `control`";
 
 struct Row {
@@ -47,9 +45,6 @@ constexpr std::array kRefused = {
     Row{"protocol", "--protocol", Kind::kText, "http", kUwsgi},
     Row{"uwsgi_allow_ips", "--uwsgi-allow-from", Kind::kCommaList, "127.0.0.1,::1", kUwsgi,
         "ADDRESSES"},
-    Row{"root_path", "--root-path", Kind::kText, "",
-        "not implemented in this version of Corn; set SCRIPT_NAME with raw_env or a proxy's "
-        "header"},
     Row{"dirty_apps", "--dirty-app", Kind::kTextList, "", kDirty},
     Row{"dirty_workers", "--dirty-workers", Kind::kWhole, "0", kDirty, "N"},
     Row{"dirty_timeout", "--dirty-timeout", Kind::kWhole, "300", kDirty, "SECONDS"},
@@ -64,10 +59,6 @@ constexpr std::array kRefused = {
     Row{"http2_max_frame_size", "--http2-max-frame-size", Kind::kWhole, "16384", kHttp2, "BYTES"},
     Row{"http2_max_header_list_size", "--http2-max-header-list-size", Kind::kWhole, "65536", kHttp2,
         "BYTES"},
-    Row{"asgi_loop", "--asgi-loop", Kind::kText, "auto", kAsgi},
-    Row{"asgi_lifespan", "--asgi-lifespan", Kind::kText, "auto", kAsgi},
-    Row{"asgi_disconnect_grace_period", "--asgi-disconnect-grace-period", Kind::kWhole, "3", kAsgi,
-        "SECONDS"},
     Row{"control_socket", "--control-socket", Kind::kText, "", kControl, "PATH"},
     Row{"control_socket_mode", "--control-socket-mode", Kind::kMask, "0600",
         "Corn's control socket is open to its owner and root alone", "MODE"},

@@ -11,6 +11,7 @@ namespace corn::config {
 std::vector<Setting> program_settings();   // --config, --help and the like
 std::vector<Setting> serving_settings();   // application and listeners
 std::vector<Setting> worker_settings();    // workers, limits in time, recycling
+std::vector<Setting> asgi_settings();      // the worker class asgi
 std::vector<Setting> request_settings();   // HTTP parsing, bodies and proxies
 std::vector<Setting> logging_settings();   // syslog, StatsD, Python's logging
 std::vector<Setting> process_settings();   // logs, privileges, control

@@ -39,11 +39,11 @@ std::vector<Setting> number_of_workers() {
        .placeholder = "CLASS",
        .group = Group::kWorkers,
        .default_text = "sync",
-       .wanted = "sync or gthread",
-       .help = "How a worker runs the application: sync (one request at a time) or gthread (in "
-               "threads).",
-       .more = "`sync` with `threads` over 1 is `gthread`. The class paths of gunicorn's own two "
-               "are taken for these.",
+       .wanted = "sync, gthread or asgi",
+       .help = "How a worker runs the application: sync (one request at a time), gthread (in "
+               "threads) or asgi (an asynchronous application on its event loop).",
+       .more = "`sync` with `threads` over 1 is `gthread`. The class paths of gunicorn's own and "
+               "of `uvicorn.workers` are taken for the class they mean.",
        .problem = worker_class_problem,
        .to_pool = [](const Value& v,
                      PoolSettings& p) { p.worker.worker_class = worker_class_named(v.text()); }},

@@ -47,7 +47,7 @@ base::Result<SpawnPlan> Arbiter::plan_spawn(const core::SpawnWorker& action) con
   worker.pool = action.pool;
   worker.generation = action.generation;
   worker.age = action.age;
-  worker.threads = std::max(1U, generation.settings.worker.threads);
+  worker.threads = base::scoreboard_slots(generation.settings.worker);
   worker.measure_memory = generation.settings.spec.max_memory > 0;
   worker.shares_memory = generation.settings.uses_template();
 

@@ -110,6 +110,8 @@ class Responder {
   virtual void fail() = 0;
 };
 
+class AsyncApplication;
+
 // A loaded application. handle() is called on one thread at a time in sync, on several in threads.
 class Application {
  public:
@@ -130,6 +132,9 @@ class Application {
 
   // The application's own loop, on which the engine is to live; null: the engine has its own.
   virtual HostLoop* host_loop() { return nullptr; }
+  // The application as one whose requests don't wait in calls (async.h), which has a host loop;
+  // null: handle() is called.
+  virtual AsyncApplication* asynchronous() { return nullptr; }
 };
 
 // Why an application could not be loaded.

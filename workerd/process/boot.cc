@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "workerd/link/signals.h"
+#include "workerd/runtimes/asgi/asgi_application.h"
 #include "workerd/runtimes/python/gil.h"
 #include "workerd/runtimes/python/loader.h"
 #include "workerd/runtimes/python/logging_setup.h"
@@ -54,8 +55,10 @@ Loaded load_application(const base::WorkerConfig& config) {
   }
   switch (config.worker_class) {
     case base::WorkerClass::kSync:
-    case base::WorkerClass::kThreads: {
-      auto application = wsgi::load(config);
+    case base::WorkerClass::kThreads:
+    case base::WorkerClass::kAsgi: {
+      auto application =
+          config.worker_class == base::WorkerClass::kAsgi ? asgi::load(config) : wsgi::load(config);
       // What an application installs while it loads must not make the worker deaf.
       if (const int taken = link::reclaim_signal_handlers(); taken > 0) {
         base::log_warning(
@@ -66,11 +69,11 @@ Loaded load_application(const base::WorkerConfig& config) {
       return application;
     }
     case base::WorkerClass::kGevent:
-    case base::WorkerClass::kAsgi:
     case base::WorkerClass::kNative:
       break;
   }
-  return tl::unexpected(worker_error("this worker class is not available; use sync or gthread"));
+  return tl::unexpected(
+      worker_error("this worker class is not available; use sync, gthread or asgi"));
 }
 
 tl::expected<void, app::LoadError> preload_application(const base::WorkerConfig& config) {

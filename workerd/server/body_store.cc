@@ -137,6 +137,11 @@ bool BodyStore::is_complete() const {
   return complete_;
 }
 
+bool BodyStore::is_broken() const {
+  const std::lock_guard lock(mutex_);
+  return broken_ && unread() == 0;
+}
+
 base::Result<BodyStore::Read> BodyStore::read(char* to, std::size_t size) {
   const std::lock_guard lock(mutex_);
   Read result;

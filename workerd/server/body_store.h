@@ -60,6 +60,8 @@ class BodyStore {
   // is told so.
   [[nodiscard]] bool full() const;
   [[nodiscard]] bool is_complete() const;
+  // The rest will not come, and what came has been read.
+  [[nodiscard]] bool is_broken() const;
 
   // ---- the application's thread ----
 

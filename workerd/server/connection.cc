@@ -71,6 +71,15 @@ void Connection::set_idle(base::TimePoint since) {
 }
 
 void Connection::on_event(std::uint32_t events, base::TimePoint now) {
+  handle_event(events, now);
+  tell_watcher();
+}
+
+void Connection::tell_watcher() const {
+  if (watcher_ != nullptr && state_ == State::kInside) watcher_->on_change();
+}
+
+void Connection::handle_event(std::uint32_t events, base::TimePoint now) {
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) input_ready_ = true;
   if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) until_end_ = true;
   if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
@@ -105,6 +114,7 @@ void Connection::resume(base::TimePoint now) {
     window_bytes_ = 0;
   }
   advance(now);
+  tell_watcher();
 }
 
 void Connection::on_timeout(TimeoutKind kind, base::TimePoint now) {
@@ -144,7 +154,13 @@ void Connection::on_timeout(TimeoutKind kind, base::TimePoint now) {
     case TimeoutKind::kSend:
       if (const std::uint64_t progress = transmitter_.progress(); progress != flush_progress_) {
         flush_progress_ = progress;
-        commons_->timeouts.arm(phase_, TimeoutKind::kSend, now);
+        if (state_ != State::kInside) {
+          commons_->timeouts.arm(phase_, TimeoutKind::kSend, now);
+        } else if (transmitter_.wants_flush()) {
+          commons_->timeouts.arm(entry_, TimeoutKind::kSend, now);
+        }
+      } else if (state_ == State::kInside) {
+        if (transmitter_.wants_flush()) transmitter_.break_off();
       } else {
         close();
       }
@@ -158,6 +174,7 @@ void Connection::on_timeout(TimeoutKind kind, base::TimePoint now) {
       }
       break;
   }
+  tell_watcher();
 }
 
 void Connection::body_late(base::TimePoint now) {
@@ -198,8 +215,8 @@ void Connection::enter() {
 
 void Connection::leave(base::TimePoint now) {
   CORN_CHECK(state_ == State::kInside);
-  commons_->timeouts.disarm(phase_);
-  commons_->timeouts.disarm(rate_);
+  watcher_ = nullptr;
+  for (Timer* timer : {&phase_, &entry_, &rate_}) commons_->timeouts.disarm(*timer);
   state_ = State::kFlush;
   count_sent();
   client_ends_ = !head_.keep_alive;
@@ -344,6 +361,24 @@ void Connection::refuse(const http::ProtocolError& error, base::TimePoint now) {
 
 void Connection::drain(base::TimePoint now) {
   if (state_ == State::kIdle && commons_->closing()) set_idle(now);
+  if (watcher_ != nullptr && state_ == State::kInside) watcher_->on_drain();
+}
+
+bool Connection::client_ended() const {
+  if (ended_ || aborted() || transmitter_.broken()) return true;
+  // Its next request may lie before its end.
+  if (!until_end_ || !decoder_.complete() || !next_.empty() ||
+      input_.bytes().size() > request_bytes_) {
+    return false;
+  }
+  char byte = 0;
+  return ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+void Connection::watch_sending(base::TimePoint now) {
+  if (entry_.armed() || !transmitter_.wants_flush()) return;
+  flush_progress_ = transmitter_.progress();
+  commons_->timeouts.arm(entry_, TimeoutKind::kSend, now);
 }
 
 void Connection::make_room() {
@@ -392,6 +427,7 @@ void Connection::give_up() {
   if (state_ != State::kInside) return;
   transmitter_.break_off();
   body_.break_off({"the worker has been told to quit", EPIPE});
+  tell_watcher();
 }
 
 void Connection::abort(base::TimePoint now) {
@@ -416,6 +452,7 @@ void Connection::abort(base::TimePoint now) {
       fail_body(late, ETIMEDOUT, now);
       commons_->timeouts.arm(phase_, TimeoutKind::kLinger, now);
       advance(now);
+      tell_watcher();
       break;
     }
     case State::kDiscard:

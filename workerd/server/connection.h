@@ -77,9 +77,10 @@ struct ConnectionCommons {
   const ForwardedScheme& forwarded_scheme;
   base::Scoreboard& scoreboard;
   AccessLog& access_log;
-  BufferPool buffers{};                        // loop's owner
-  Timeouts timeouts{};                         // loop's owner
-  http::DateCache date{};                      // loop's owner
+  bool enter_with_head = false;  // requests enter the application when their head is there
+  BufferPool buffers{};          // loop's owner
+  Timeouts timeouts{};           // loop's owner
+  http::DateCache date{};        // loop's owner
   std::atomic<Leaving> leaving{Leaving::kNo};  // set by the loop's owner
 
   // Answers say `Connection: close`. Any thread.
@@ -109,6 +110,17 @@ struct Outcome {
   // The response's end is the connection's end and did not come: the client must see a failure.
   bool reset = false;
   base::TimePoint ended;
+};
+
+// Told what becomes of a connection whose request is inside an application that doesn't wait for it
+// in a call. By the loop's owner; the connection lives.
+class InsideWatcher {
+ public:
+  virtual ~InsideWatcher() = default;
+  // Bytes or the end of the body have come, something was sent, or the client has gone.
+  virtual void on_change() = 0;
+  // The worker goes away.
+  virtual void on_drain() = 0;
 };
 
 class Connection {
@@ -185,6 +197,13 @@ class Connection {
   // It has, or is receiving, a request that the application has not begun.
   [[nodiscard]] bool wants_application() const;
 
+  // Of a request inside, until leave(). The application is on the loop's own thread.
+  void set_watcher(InsideWatcher* watcher) { watcher_ = watcher; }
+  // The client has gone, or has ended its side and left nothing unread. Inside.
+  [[nodiscard]] bool client_ended() const;
+  // Something was queued for the client, who has to take it in time. Inside.
+  void watch_sending(base::TimePoint now);
+
   // ---- for the application's thread, inside ----
   [[nodiscard]] const http::RequestHead& head() const { return head_; }
   [[nodiscard]] const app::ConnectionInfo& info() const { return info_; }
@@ -215,6 +234,8 @@ class Connection {
   void shut_down_writing();
   void count_sent();
   void set_sending(bool sending);
+  void handle_event(std::uint32_t events, base::TimePoint now);
+  void tell_watcher() const;
 
   // ---- input (connection_input.cc) ----
   // Reads and parses until the state wants no more, the socket is empty, or the turn is over.
@@ -279,6 +300,7 @@ class Connection {
   std::atomic<base::TimePoint> begun_{};  // of the request inside; the epoch: not yet
   std::uint64_t flush_progress_ = 0;
 
+  InsideWatcher* watcher_ = nullptr;
   BodyStore body_;
   Transmitter transmitter_;
   Outcome outcome_;

@@ -204,7 +204,7 @@ void Connection::start_body(std::string_view rest, base::TimePoint now) {
   body_.begin();
   state_ = State::kBody;
   continue_wanted_ = head_.expect_continue && rest.empty();
-  may_enter_ = head_.expect_continue;
+  may_enter_ = head_.expect_continue || commons_->enter_with_head;
   window_bytes_ = 0;
   commons_->timeouts.arm(phase_, TimeoutKind::kBody, now);
   commons_->timeouts.arm(rate_, TimeoutKind::kBodyRate, now);

@@ -21,7 +21,7 @@ bool depends_on_size(http::ResponseFraming framing) {
 
 }  // namespace
 
-void Exchange::run(Connection& connection) {
+void Exchange::begin(Connection& connection) {
   connection_ = &connection;
   started_ = head_sent_ = ended_ = failed_ = application_failed_ = false;
   status_ = 0;
@@ -29,6 +29,16 @@ void Exchange::run(Connection& connection) {
   encoder_ = http::ResponseEncoder();
   head_.clear();
   variables_.clear();
+}
+
+void Exchange::end(base::TimePoint started, base::TimePoint ended) {
+  if (!ended_) fail();
+  account(started, ended);
+  connection_ = nullptr;
+}
+
+void Exchange::run(Connection& connection) {
+  begin(connection);
   const http::RequestHead& head = connection.head();
   const auto started = std::chrono::steady_clock::now();
   if (connection.aborted()) {  // while it waited for this thread
@@ -42,9 +52,16 @@ void Exchange::run(Connection& connection) {
   application_->handle(request, *this);
   if (!ended_) fail();
   const auto ended = std::chrono::steady_clock::now();
-  slot_->end(ended, status_ >= 500 || application_failed_);
-  account(started, ended);
-  connection_ = nullptr;
+  slot_->end(ended, failed());
+  end(started, ended);
+}
+
+void Exchange::switch_protocol(std::string_view head, int status) {
+  head_ = head;
+  status_ = status;
+  started_ = head_sent_ = ended_ = failed_ = true;
+  encoder_ = http::ResponseEncoder();
+  static_cast<void>(transmit(head, {}, {}));  // a client that has gone is seen by the connection
 }
 
 void Exchange::account(base::TimePoint started, base::TimePoint ended) {

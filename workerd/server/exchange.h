@@ -32,6 +32,8 @@ class ExchangeHost {
   virtual void after_wait() = 0;
   // Reading was paused because the body store was full, and the application has emptied it.
   virtual void body_emptied(ConnectionId connection) = 0;
+  // Nothing may wait: what is to be sent is queued, whatever its size, and nothing is read here.
+  [[nodiscard]] virtual bool never_waits() const { return false; }
 };
 
 class Exchange final : private app::RequestBody, private app::Responder, private Waiter {
@@ -44,6 +46,18 @@ class Exchange final : private app::RequestBody, private app::Responder, private
   // Has the application answer the request that is inside, accounts for it, and sets the
   // connection's outcome().
   void run(Connection& connection);
+
+  // ---- the parts of run(), for an application that is inside without being in a call ----
+  // Begins with the connection's request, which is inside.
+  void begin(Connection& connection);
+  [[nodiscard]] app::Responder& responder() { return *this; }
+  [[nodiscard]] const app::Responder& responder() const { return *this; }
+  // The application has left: fails what it hasn't finished, and accounts for it.
+  void end(base::TimePoint started, base::TimePoint ended);
+  // Answered with a 5xx status, or not properly: known after end().
+  [[nodiscard]] bool failed() const { return status_ >= 500 || application_failed_; }
+  // The connection now speaks another protocol, `head` having been sent: it isn't kept.
+  void switch_protocol(std::string_view head, int status);
 
  private:
   // app::RequestBody
@@ -68,6 +82,7 @@ class Exchange final : private app::RequestBody, private app::Responder, private
   // Waiter
   void before_wait() override { host_->before_wait(); }
   void after_wait() override { host_->after_wait(); }
+  [[nodiscard]] bool never_waits() const override { return host_->never_waits(); }
 
   [[nodiscard]] http::ResponseContext context();
   std::string_view date();

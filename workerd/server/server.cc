@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <iterator>
@@ -11,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "workerd/server/async_class.h"
 #include "workerd/server/worker_class.h"
 
 namespace corn::server {
@@ -22,6 +24,16 @@ std::string spill_directory(const base::WorkerConfig& config) {
   if (!config.upload_directory.empty()) return config.upload_directory;
   const char* directory = std::getenv("TMPDIR");
   return directory != nullptr && *directory != '\0' ? directory : "/tmp";
+}
+
+// An asynchronous application takes a body as it comes: as much is held as it may lag behind, and
+// nothing beyond memory, except for what is read at once.
+BodyStoreOptions body_store(const base::WorkerConfig& config, app::Application& application) {
+  const bool streams = application.asynchronous() != nullptr;
+  constexpr std::uint64_t kMost = 256 * 1024;
+  const std::uint64_t held = std::min<std::uint64_t>(config.body_memory, kMost);
+  return {config.body_memory, streams ? held : config.body_memory * BodyStoreOptions::kSpillFactor,
+          spill_directory(config)};
 }
 
 // Requests until the worker wants to be replaced; 0: never. The jitter keeps a pool's workers from
@@ -47,9 +59,14 @@ class Server::Engine {
         on_retiring_(std::move(on_retiring)),
         request_limit_(request_limit(config)),
         parser_(http::ParserOptions::from(config)),
-        body_store_{config.body_memory, config.body_memory * BodyStoreOptions::kSpillFactor,
-                    spill_directory(config)},
-        commons_{config, parser_, body_store_, forwarded_scheme_, *scoreboard, access_log_},
+        body_store_(body_store(config, application)),
+        commons_{config,
+                 parser_,
+                 body_store_,
+                 forwarded_scheme_,
+                 *scoreboard,
+                 access_log_,
+                 application.asynchronous() != nullptr},
         worker_class_(make_class(application)),
         reactor_(commons_, trusted_, proxies_, std::move(listeners), std::move(hand_off),
                  *worker_class_) {}
@@ -133,6 +150,11 @@ class Server::Engine {
  private:
   std::unique_ptr<WorkerClass> make_class(app::Application& application) {
     const auto answered = [this] { count_request(); };
+    app::HostLoop* host = application.host_loop();
+    app::AsyncApplication* asynchronous = application.asynchronous();
+    if (host != nullptr && asynchronous != nullptr) {
+      return std::make_unique<AsyncClass>(*host, scoreboard_, *asynchronous, answered);
+    }
     if (config_.worker_class == base::WorkerClass::kThreads && config_.threads > 1) {
       return std::make_unique<ThreadsClass>(config_.threads, scoreboard_, application, answered);
     }

@@ -85,7 +85,7 @@ base::Status Transmitter::send(std::string_view first, std::string_view second,
       advance(parts, size);
       left -= size;
     }
-    left -= enqueue(parts);
+    left -= enqueue(parts, waiter.never_waits() ? ~std::size_t{0} : kQueueBytes);
     flush_locked();
     if (left > 0 && queued() > 0) left -= overflow(lock, parts);
     if (unusable()) return client_gone();
@@ -94,12 +94,11 @@ base::Status Transmitter::send(std::string_view first, std::string_view second,
   }
 }
 
-std::size_t Transmitter::enqueue(std::array<std::string_view, 3>& parts) {
+std::size_t Transmitter::enqueue(std::array<std::string_view, 3>& parts, std::size_t most) {
   if (overflow_.size() > 0) return 0;
   std::size_t taken = 0;
   for (const std::string_view& part : parts) {
-    const std::size_t size =
-        std::min(kQueueBytes - std::min(in_memory(), kQueueBytes), part.size());
+    const std::size_t size = std::min(most - std::min(in_memory(), most), part.size());
     queue_.append(part.substr(0, size));
     taken += size;
     if (size < part.size()) break;
@@ -342,6 +341,11 @@ bool Transmitter::broken() const {
 bool Transmitter::may_wait() const {
   const std::lock_guard lock(mutex_);
   return queued() > 0;
+}
+
+std::size_t Transmitter::queued_bytes() const {
+  const std::lock_guard lock(mutex_);
+  return queued();
 }
 
 std::uint64_t Transmitter::take_sent() {

@@ -31,6 +31,8 @@ class Waiter {
   virtual ~Waiter() = default;
   virtual void before_wait() = 0;
   virtual void after_wait() = 0;
+  // It is not to be stopped: what the client doesn't take is queued beyond the limit.
+  [[nodiscard]] virtual bool never_waits() const { return false; }
 };
 
 class Transmitter {
@@ -78,6 +80,7 @@ class Transmitter {
   [[nodiscard]] bool wants_flush() const { return wants_flush_.load(std::memory_order_acquire); }
   [[nodiscard]] bool broken() const;
   [[nodiscard]] bool may_wait() const;
+  [[nodiscard]] std::size_t queued_bytes() const;
 
   // Bytes sent to the socket since the last call. The loop's owner.
   std::uint64_t take_sent();
@@ -94,7 +97,7 @@ class Transmitter {
   bool wait_locked(std::unique_lock<std::mutex>& lock, bool for_socket, Waiter& waiter);
   // Puts behind what is queued in memory, or in the file, as much of the parts as there is room
   // for, and drops that from them; returns how much.
-  std::size_t enqueue(std::array<std::string_view, 3>& parts);
+  std::size_t enqueue(std::array<std::string_view, 3>& parts, std::size_t most);
   std::size_t overflow(std::unique_lock<std::mutex>& lock, std::array<std::string_view, 3>& parts);
   std::uint64_t overflow(std::unique_lock<std::mutex>& lock, int file, off_t offset,
                          std::uint64_t length);

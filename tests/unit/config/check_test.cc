@@ -185,18 +185,17 @@ TEST(Check, SurgeIsAPercentageOrACount) {
 }
 
 TEST(Check, WorkerClassesHaveGunicornsNames) {
-  for (const char* good : {"sync", "gthread", "gunicorn.workers.sync.SyncWorker",
-                           "egg:gunicorn#gthread", "gunicorn.workers.gthread.ThreadWorker"}) {
+  for (const char* good :
+       {"sync", "gthread", "gunicorn.workers.sync.SyncWorker", "egg:gunicorn#gthread",
+        "gunicorn.workers.gthread.ThreadWorker", "asgi", "gunicorn.workers.gasgi.ASGIWorker",
+        "uvicorn.workers.UvicornWorker", "uvicorn.workers.UvicornH11Worker"}) {
     EXPECT_EQ(checked("worker_class", text(good)).substr(0, 1), "\"") << good;
   }
   EXPECT_EQ(checked("worker_class", text("gevent")),
             "! this class is not implemented in this version of Corn; use gthread with --threads");
-  EXPECT_EQ(checked("worker_class", text("uvicorn.workers.UvicornWorker")),
-            "! this class is not implemented in this version of Corn; this version of Corn serves "
-            "WSGI applications only");
-  EXPECT_EQ(checked("worker_class", text("mine.Worker")), "! sync or gthread is wanted");
+  EXPECT_EQ(checked("worker_class", text("mine.Worker")), "! sync, gthread or asgi is wanted");
   EXPECT_EQ(checked("worker_class", RawValue{RawValue::Opaque{"type"}}),
-            "! sync or gthread is wanted");
+            "! sync, gthread or asgi is wanted");
 }
 
 TEST(Check, ApplicationsAreModules) {

@@ -10,7 +10,7 @@
 namespace corn::python {
 
 // The callable that `specification` names: "module:callable", "module" (its "application"),
-// "module:factory(literal, ...)", dotted names. `interface` ("wsgi") refuses what is plainly of
+// "module:factory(literal, ...)", dotted names. `interface` ("wsgi", "asgi") refuses what is plainly of
 // another kind. Runs the application's code. With the lock held; no exception stays set.
 tl::expected<Ref, app::LoadError> load_callable(const std::string& specification,
                                                 const char* interface);

@@ -168,8 +168,20 @@ def check_wsgi(application, specification):
                       "run it with the worker class asgi (-k asgi)")
 
 
+def check_asgi(application, specification):
+    """A WSGI application would fail in every request only."""
+    for candidate in (application, getattr(type(application), "__call__", None)):
+        code = getattr(candidate, "__code__", None)
+        if isinstance(candidate, type(check_asgi)) and not code.co_flags & CO_COROUTINE:
+            own = 1 if candidate is not application else 0
+            names = code.co_varnames[own:code.co_argcount]
+            if len(names) == 2 or names[-1:] == ("start_response",):
+                raise Failure(f"{specification!r} is a WSGI application; run it with the worker "
+                              "class sync or gthread (-k sync)")
+
+
 def load(specification, interface):
-    """(application, None), or (None, why not). `interface`: "wsgi"."""
+    """(application, None), or (None, why not). `interface`: "wsgi" or "asgi"."""
     try:
         module_name, expression = split(specification)
         names, arguments = parse(expression)
@@ -183,6 +195,8 @@ def load(specification, interface):
                           f"callables of module {module_name!r}: {callables_of(module)}")
         if interface == "wsgi":
             check_wsgi(application, specification)
+        elif interface == "asgi":
+            check_asgi(application, specification)
         return application, None
     except Failure as failure:
         return None, str(failure)

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workerd/runtimes/asgi/http_call.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/log.h"
+
+namespace corn::asgi {
+namespace {
+
+using python::Ref;
+
+// Of a body in one message.
+constexpr std::size_t kBodyMessageBytes = 256 * 1024;
+
+bool is_type(PyObject* type, const Ref& name) {
+  return type == name.get() || PyUnicode_Compare(type, name.get()) == 0;
+}
+
+bool as_view(PyObject* object, const char* what, std::string_view& out) {
+  if (!PyBytes_Check(object)) {
+    PyErr_Format(PyExc_TypeError, "%s is bytes, not '%.100s'", what, Py_TYPE(object)->tp_name);
+    return false;
+  }
+  out = view_of(object);
+  return true;
+}
+
+}  // namespace
+
+bool read_headers(PyObject* headers, std::vector<http::Field>& fields, std::vector<Ref>& kept) {
+  Ref list = Ref::steal(PySequence_Fast(headers, "headers are a sequence of pairs"));
+  if (!list) return false;
+  const Py_ssize_t count = PySequence_Fast_GET_SIZE(list.get());
+  fields.reserve(static_cast<std::size_t>(count));
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    Ref pair = Ref::steal(PySequence_Fast(PySequence_Fast_GET_ITEM(list.get(), i),
+                                          "a header is a pair of name and value"));
+    if (!pair) return false;
+    if (PySequence_Fast_GET_SIZE(pair.get()) != 2) {
+      PyErr_SetString(PyExc_ValueError, "a header is a pair of name and value");
+      return false;
+    }
+    http::Field field;
+    if (!as_view(PySequence_Fast_GET_ITEM(pair.get(), 0), "a header's name", field.name) ||
+        !as_view(PySequence_Fast_GET_ITEM(pair.get(), 1), "a header's value", field.value)) {
+      return false;
+    }
+    fields.push_back(field);
+    kept.push_back(std::move(pair));
+  }
+  kept.push_back(std::move(list));
+  return true;
+}
+
+// ---- receive ----
+
+bool HttpCall::has_message() const {
+  if (exchange() == nullptr || client_gone()) return true;
+  if (body_given_) return false;
+  return exchange()->body_available() > 0 || exchange()->body_whole() || exchange()->body_broken();
+}
+
+PyObject* HttpCall::next_message() {
+  if (exchange() == nullptr) return disconnect_message();
+  if (!body_given_) {
+    if (exchange()->body_available() > 0 || exchange()->body_whole()) return request_message();
+    if (exchange()->body_broken()) return disconnect_message();
+    if (client_gone()) return disconnect_message();
+    exchange()->want_body();
+    return nullptr;
+  }
+  return client_gone() ? disconnect_message() : nullptr;
+}
+
+PyObject* HttpCall::request_message() {
+  const std::size_t size = std::min(exchange()->body_available(), kBodyMessageBytes);
+  Ref body = Ref::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size)));
+  if (!body) return nullptr;
+  for (std::size_t done = 0; done < size;) {
+    const auto got = exchange()->read_body(PyBytes_AS_STRING(body.get()) + done, size - done);
+    if (!got) {
+      PyErr_SetString(PyExc_OSError, got.error().message.c_str());
+      return nullptr;
+    }
+    done += *got;
+  }
+  body_given_ = exchange()->body_whole() && exchange()->body_available() == 0;
+  Ref message = Ref::steal(PyDict_New());
+  const auto& names = context_.names;
+  if (!message || PyDict_SetItem(message.get(), names.type.get(), names.http_request.get()) < 0 ||
+      PyDict_SetItem(message.get(), names.body.get(), body.get()) < 0 ||
+      PyDict_SetItem(message.get(), names.more_body.get(), body_given_ ? Py_False : Py_True) < 0) {
+    return nullptr;
+  }
+  return message.release();
+}
+
+PyObject* HttpCall::disconnect_message() {
+  Ref message = Ref::steal(PyDict_New());
+  if (!message || PyDict_SetItem(message.get(), context_.names.type.get(),
+                                 context_.names.http_disconnect.get()) < 0) {
+    return nullptr;
+  }
+  return message.release();
+}
+
+void HttpCall::changed() {
+  if (receivers().any() && has_message()) receivers().wake(context_);
+}
+
+// ---- send ----
+
+PyObject* HttpCall::send(PyObject* message) {
+  PyObject* type = PyDict_GetItemWithError(message, context_.names.type.get());
+  if (type == nullptr || !PyUnicode_Check(type)) {
+    if (PyErr_Occurred() == nullptr) PyErr_SetString(PyExc_ValueError, "a message has a 'type'");
+    return nullptr;
+  }
+  if (complete_) {
+    PyErr_Format(PyExc_RuntimeError, "%R was sent when the answer was complete", type);
+    return nullptr;
+  }
+  if (exchange() == nullptr) return ready_none();
+  if (is_type(type, context_.names.response_start)) return start_response(message);
+  if (is_type(type, context_.names.response_body)) return send_body(message);
+  PyErr_Format(PyExc_RuntimeError,
+               "%R is no message of an answer; 'http.response.start' and 'http.response.body' are",
+               type);
+  return nullptr;
+}
+
+PyObject* HttpCall::start_response(PyObject* message) {
+  if (started_) {
+    PyErr_SetString(PyExc_RuntimeError, "'http.response.start' was sent before");
+    return nullptr;
+  }
+  PyObject* status = PyDict_GetItemWithError(message, context_.names.status.get());
+  if (status == nullptr) {
+    if (PyErr_Occurred() == nullptr) {
+      PyErr_SetString(PyExc_KeyError, "'http.response.start' has a 'status'");
+    }
+    return nullptr;
+  }
+  const long code = PyLong_AsLong(status);
+  if (code == -1 && PyErr_Occurred() != nullptr) return nullptr;
+  PyObject* line = context_.status_line(code);
+  if (line == nullptr) return nullptr;
+  std::vector<http::Field> fields;
+  std::vector<Ref> kept;
+  PyObject* headers = PyDict_GetItemWithError(message, context_.names.headers.get());
+  if (headers != nullptr ? !read_headers(headers, fields, kept) : PyErr_Occurred() != nullptr) {
+    return nullptr;
+  }
+  if (auto begun = exchange()->responder().start(view_of(line), fields); !begun) {
+    PyErr_SetString(PyExc_ValueError, begun.error().message.c_str());
+    return nullptr;
+  }
+  started_ = true;
+  return ready_none();
+}
+
+PyObject* HttpCall::send_body(PyObject* message) {
+  if (!started_) {
+    PyErr_SetString(PyExc_RuntimeError, "'http.response.body' was sent before the answer's start");
+    return nullptr;
+  }
+  PyObject* more = PyDict_GetItemWithError(message, context_.names.more_body.get());
+  PyObject* body = PyDict_GetItemWithError(message, context_.names.body.get());
+  const int continued = more != nullptr ? PyObject_IsTrue(more) : 0;
+  if (continued < 0 || PyErr_Occurred() != nullptr) return nullptr;
+  if (body == nullptr) return write({}, continued == 0);
+  if (PyBytes_Check(body)) return write(view_of(body), continued == 0);
+  Py_buffer buffer;
+  if (PyObject_GetBuffer(body, &buffer, PyBUF_SIMPLE) < 0) return nullptr;
+  PyObject* result = write(
+      {static_cast<const char*>(buffer.buf), static_cast<std::size_t>(buffer.len)}, continued == 0);
+  PyBuffer_Release(&buffer);
+  return result;
+}
+
+PyObject* HttpCall::write(std::string_view bytes, bool last) {
+  const auto written = exchange()->responder().write(bytes, last);
+  if (last) {
+    complete_ = true;
+    leave();
+  }
+  if (!written && written.error().os_errno != EPIPE) {
+    PyErr_SetString(PyExc_RuntimeError, written.error().message.c_str());
+    return nullptr;
+  }
+  return !last && exchange()->congested() ? wait_for_room() : ready_none();
+}
+
+// ---- the end ----
+
+void HttpCall::ended(bool raised) {
+  if (raised && raised_for_want_of_client()) return;
+  if (raised) {
+    log_failure("Error handling request");
+  } else if (!client_gone()) {
+    PyErr_SetString(PyExc_RuntimeError,
+                    started_ ? "the application returned before its answer was complete"
+                             : "the application returned without an answer");
+    log_failure("Error handling request");
+  }
+}
+
+}  // namespace corn::asgi
