@@ -22,8 +22,8 @@ std::string field_name_problem(const Value& headers);       // kDictionary: head
 std::string instance_name_problem(const Value& name);
 std::string access_format_problem(const Value& format);  // %(name)s
 
-// The class that `name` means: "sync", "gthread", "asgi", their class paths in gunicorn and uvicorn. The name must have
-// passed worker_class_problem().
+// The class that `name` means: "sync", "gthread", "asgi", their class paths in gunicorn and
+// uvicorn. The name must have passed worker_class_problem().
 base::WorkerClass worker_class_named(std::string_view name);
 
 }  // namespace corn::config

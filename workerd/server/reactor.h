@@ -108,6 +108,10 @@ class Reactor {
   void wake();
 
  private:
+  // Requests that enter between two looks at the sockets, so that one pipelining client can't keep
+  // the others waiting.
+  static constexpr int kTakenPerPoll = 16;
+
   struct Letter {
     enum class Kind : std::uint8_t { kLeft, kBodyEmptied, kDrain, kEndOverdue, kQuit, kAbort };
     Kind kind = Kind::kQuit;

@@ -174,7 +174,6 @@ void AsgiApplication::run(app::EngineLoop& engine) {
   const python::GilHold hold;
   engine_ = &engine;
   serve();
-  engine_ = nullptr;
   const bool cut = std::any_of(context_->calls.begin(), context_->calls.end(),
                                [](const Call* call) { return call->in_flight(); });
   finish(cut);
@@ -186,6 +185,7 @@ void AsgiApplication::serve() {
                                                            engine_->descriptor(), turn_.get()))) {
     return;
   }
+  engine_ = nullptr;
   base::log_critical("The event loop failed:\n{}", python::take_exception().text);
 }
 
@@ -193,6 +193,7 @@ void AsgiApplication::turn() {
   if (engine_ == nullptr) return;
   const auto next = engine_->turn();
   if (engine_->done()) {
+    engine_ = nullptr;  // a second stop would end what the loop runs next
     std::ignore = Ref::steal(PyObject_CallNoArgs(stop_.get()));
   } else if (next) {
     turn_within(*next);

@@ -65,7 +65,7 @@ PyObject* itself_as_method(PyObject* self, PyObject* /*unused*/) { return Py_New
 
 void call_free(PyObject* object) {
   PyTypeObject* type = Py_TYPE(object);
-  delete reinterpret_cast<CallObject*>(object)->call;
+  std::unique_ptr<Call>(reinterpret_cast<CallObject*>(object)->call).reset();
   PyObject_Free(object);
   Py_DECREF(type);
 }
@@ -192,13 +192,13 @@ Call::~Call() {
   leave();
 }
 
-void Call::start(Call* call) {
+void Call::start(std::unique_ptr<Call> owned) {
   auto* object = PyObject_New(CallObject, call_type);
   if (object == nullptr) {
-    call->log_failure("Error handling request");
-    delete call;
+    owned->log_failure("Error handling request");
     return;
   }
+  Call* call = owned.release();
   object->call = call;
   const Ref self = Ref::steal(reinterpret_cast<PyObject*>(object));
   call->self_ = self.get();

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <list>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,7 +34,7 @@ class Call : public app::AsyncHandler {
   // Begins; the task will call the application. What goes wrong is logged and fails the request.
   template <typename Kind>
   static void begin(Context& context, app::AsyncExchange& exchange) {
-    start(new Kind(context, exchange));
+    start(std::make_unique<Kind>(context, exchange));
   }
 
   ~Call() override;
@@ -105,7 +106,7 @@ class Call : public app::AsyncHandler {
     Call& call_;
   };
 
-  static void start(Call* call);
+  static void start(std::unique_ptr<Call> call);
   bool call_application();
   void settle(bool raised);
   void note_client_gone();

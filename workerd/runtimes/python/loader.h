@@ -10,8 +10,8 @@
 namespace corn::python {
 
 // The callable that `specification` names: "module:callable", "module" (its "application"),
-// "module:factory(literal, ...)", dotted names. `interface` ("wsgi", "asgi") refuses what is plainly of
-// another kind. Runs the application's code. With the lock held; no exception stays set.
+// "module:factory(literal, ...)", dotted names. `interface` ("wsgi", "asgi") refuses what is
+// plainly of another kind. Runs the application's code. With the lock held; no exception stays set.
 tl::expected<Ref, app::LoadError> load_callable(const std::string& specification,
                                                 const char* interface);
 
