@@ -68,6 +68,9 @@ class AsyncExchange {
   // The client has gone, or has ended its side of the connection and left nothing unread. What is
   // sent may still reach one that has only done the latter.
   [[nodiscard]] virtual bool client_ended() = 0;
+  // The engine has answered in the application's place, or has cut the answer off: the request has
+  // had its time. client_ended() holds too.
+  [[nodiscard]] virtual bool given_up() const = 0;
 
   // The application has left the request: what it hasn't finished fails. The exchange is gone when
   // this returns.

@@ -19,6 +19,7 @@ void AsyncExchange::begin(Connection& connection, base::TimePoint now) {
   guest_.method = connection.head().method;
   guest_.target = connection.head().target;
   guest_.started = now;
+  connection.begin(now);
   connection.set_watcher(this);
 }
 
@@ -68,6 +69,8 @@ bool AsyncExchange::congested() const {
 }
 
 bool AsyncExchange::client_ended() { return connection_->client_ended(); }
+
+bool AsyncExchange::given_up() const { return connection_->aborted(); }
 
 void AsyncExchange::leave() {
   const AsyncClass::Hold hold(owner_);

@@ -53,6 +53,7 @@ class AsyncExchange final : public app::AsyncExchange,
   [[nodiscard]] app::Responder& responder() override { return *this; }
   [[nodiscard]] bool congested() const override;
   [[nodiscard]] bool client_ended() override;
+  [[nodiscard]] bool given_up() const override;
   void leave() override;
 
   // app::Responder

@@ -313,7 +313,7 @@ void Call::note_client_gone() {
   receivers_.wake(context_);
   if (!task_) return;
   const auto grace = context_.config.asgi_disconnect_grace;
-  if (grace.count() == 0) {
+  if (grace.count() == 0 || exchange_->given_up()) {
     std::ignore = Ref::steal(PyObject_CallMethodNoArgs(task_.get(), context_.names.cancel.get()));
   } else {
     const Ref cancel = Ref::steal(PyObject_GetAttr(task_.get(), context_.names.cancel.get()));
