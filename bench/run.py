@@ -3,6 +3,7 @@
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import pathlib
@@ -21,7 +22,8 @@ REPOSITORY = HERE.parent
 CONNECTIONS = 32
 # Corn's goals against a peer, as multiples of the peer's requests a second.
 GOALS = [("corn sync", "gunicorn gthread", 5.0), ("corn sync", "uwsgi", 1.5),
-         ("corn gthread", "gunicorn gthread", 5.0), ("corn gthread", "uwsgi", 1.5)]
+         ("corn gthread", "gunicorn gthread", 5.0), ("corn gthread", "uwsgi", 1.5),
+         ("corn asgi", "uvicorn", 3.0), ("corn asgi asyncio", "uvicorn asyncio", 3.0)]
 
 
 class Server:
@@ -104,6 +106,14 @@ def commands(options):
         "corn gthread": [arbiterd, "--name", "bench-gthread", "-w", "1", "-k", "gthread", "--threads",
                          "4", "-b", bind, "hello:application"],
     }
+    for name, loop in (("corn asgi", "uvloop"), ("corn asgi asyncio", "asyncio")):
+        found[name] = [arbiterd, "--name", name.replace(" ", "-"), "-w", "1", "-k", "asgi",
+                       "--asgi-loop", loop, "-b", bind, "hello_asgi:application"]
+    if importlib.util.find_spec("uvicorn"):
+        uvicorn = ["/usr/bin/python3", "-m", "uvicorn", "--no-access-log", "--log-level", "warning",
+                   "--port", "{port}", "hello_asgi:application"]
+        found["uvicorn"] = [*uvicorn, "--loop", "uvloop", "--http", "httptools"]
+        found["uvicorn asyncio"] = [*uvicorn, "--loop", "asyncio", "--http", "h11"]
     if gunicorn:
         found["gunicorn sync"] = [gunicorn, "-w", "1", "-b", bind, "hello:application"]
         found["gunicorn gthread"] = [gunicorn, "-w", "1", "-k", "gthread", "--threads", "4", "-b", bind,

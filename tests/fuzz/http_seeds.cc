@@ -80,6 +80,19 @@ void write_response_seeds(const SeedWriter& writer) {
                "d\xff");
 }
 
+// Frames as clients send them, with a mask of zeros.
+void write_websocket_seeds(const SeedWriter& writer) {
+  using namespace std::string_literals;
+  const std::string mask(4, '\0');
+  writer.write("http_websocket", "text", 0, "\x81\x85" + mask + "Hello");
+  writer.write("http_websocket", "fragments", 1,
+               "\x01\x81" + mask + "a\x89\x81" + mask + "p\x80\x82" + mask + "\xc3\xa4");
+  writer.write("http_websocket", "medium", 2, "\x82\xfe\x00\xc8"s + mask + std::string(200, 'x'));
+  writer.write("http_websocket", "large", 3, "\x82\xff\x00\x00\x00\x00\x00\x01\x00\x00"s + mask);
+  writer.write("http_websocket", "close", 4, "\x88\x85" + mask + "\x03\xe8" + "bye");
+  writer.write("http_websocket", "ping", 5, "\x89\x80" + mask + "\x8a\x80" + mask);
+}
+
 // Returns the process's exit status.
 int make_seeds(const char* corpus, const char* output) {
   const auto cases = read_corpus(corpus);
@@ -90,6 +103,7 @@ int make_seeds(const char* corpus, const char* output) {
   const SeedWriter writer(output);
   for (const CorpusCase& corpus_case : *cases) write_seeds(corpus_case, writer);
   write_response_seeds(writer);
+  write_websocket_seeds(writer);
   return 0;
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "workerd/app/application.h"
+#include "workerd/app/web_socket.h"
 
 namespace corn::app {
 
@@ -23,7 +24,7 @@ class AsyncHandler {
 
   // Something has changed since the last call into the exchange: there is more of the body, or its
   // end; an answer finds room again; the client has gone. Called from within a turn, never from
-  // within a call of the exchange; must not run the application, only wake it.
+  // within a call of the exchange; must not run the application, only wake it, but may leave().
   virtual void on_change() = 0;
 
   // The engine gives the exchange up while the application is still inside: the exchange is gone
@@ -71,6 +72,16 @@ class AsyncExchange {
   // The engine has answered in the application's place, or has cut the answer off: the request has
   // had its time. client_ended() holds too.
   [[nodiscard]] virtual bool given_up() const = 0;
+
+  // The request is the opening handshake of a WebSocket, and a correct one: it is accepted, or
+  // answered in the usual way, which denies it.
+  [[nodiscard]] virtual bool asks_for_websocket() const = 0;
+  // Accepts it, with one of the subprotocols that the client offers, or "", and further fields.
+  // From then on the WebSocket, which is the exchange's, stands in for responder(); the handler is
+  // told of messages and of its end. Fails, changing nothing, when a field can't be sent, or the
+  // handshake has been answered.
+  virtual base::Result<WebSocket*> accept_websocket(std::string_view subprotocol,
+                                                    std::span<const http::Field> fields) = 0;
 
   // The application has left the request: what it hasn't finished fails. The exchange is gone when
   // this returns.

@@ -4,6 +4,8 @@
 #include <limits>
 #include <utility>
 
+#include "workerd/http/websocket.h"
+
 namespace corn::server {
 
 AsyncClass::AsyncClass(app::HostLoop& host, base::ScoreboardMap& scoreboard,
@@ -33,17 +35,34 @@ void AsyncClass::enter(Connection& connection) {
   idle_.pop_back();
   exchange.begin(connection, std::chrono::steady_clock::now());
   desk_.enter(exchange.guest());
+  const http::RequestHead& head = connection.head();
+  if (head.upgrade && http::asks_for_websocket(head)) {
+    if (const auto problem = http::check_websocket_request(head)) {
+      exchange.refuse(*problem);
+      leave_exchange(exchange);
+      return;
+    }
+  }
   application_.begin(exchange);
+}
+
+void AsyncClass::close_account(AsyncExchange& exchange, base::TimePoint now) {
+  desk_.leave(exchange.guest(), now, false);
 }
 
 void AsyncClass::leave_exchange(AsyncExchange& exchange) {
   Connection& connection = exchange.of();
+  connection.set_watcher(nullptr);
   const auto now = std::chrono::steady_clock::now();
   const bool error = exchange.end(now);
-  desk_.leave(exchange.guest(), now, error);
+  if (desk_.has(exchange.guest())) desk_.leave(exchange.guest(), now, error);
   idle_.push_back(&exchange);
   answered_();
-  leave(connection);
+  if (notices_ > 0) {
+    reactor().post_left(connection.id());
+  } else {
+    leave(connection);
+  }
 }
 
 }  // namespace corn::server

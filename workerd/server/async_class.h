@@ -26,6 +26,20 @@ class AsyncClass final : public LoopClass {
   using LoopClass::rescued;
   // The application has left the exchange, which may serve the next request.
   void leave_exchange(AsyncExchange& exchange);
+  // While it lives, an exchange's handler is being told of a change, which a connection has under
+  // way: one that is left meanwhile is left by the loop's next turn.
+  class Notice {
+   public:
+    explicit Notice(AsyncClass& owner) : owner_(owner) { ++owner_.notices_; }
+    ~Notice() { --owner_.notices_; }
+    Notice(const Notice&) = delete;
+    Notice& operator=(const Notice&) = delete;
+
+   private:
+    AsyncClass& owner_;
+  };
+  // The request is over, though its exchange goes on: as a WebSocket.
+  void close_account(AsyncExchange& exchange, base::TimePoint now);
 
  private:
   [[nodiscard]] std::size_t entry_capacity() const override;
@@ -37,6 +51,7 @@ class AsyncClass final : public LoopClass {
   SlotDesk desk_;
   std::vector<std::unique_ptr<AsyncExchange>> exchanges_;
   std::vector<AsyncExchange*> idle_;
+  int notices_ = 0;
 };
 
 }  // namespace corn::server

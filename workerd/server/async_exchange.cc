@@ -2,7 +2,10 @@
 #include "workerd/server/async_exchange.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <ctime>
+#include <string>
 
 #include "workerd/server/async_class.h"
 
@@ -25,6 +28,7 @@ void AsyncExchange::begin(Connection& connection, base::TimePoint now) {
 
 bool AsyncExchange::end(base::TimePoint now) {
   exchange_.end(guest_.started, now);
+  session_.reset();
   connection_ = nullptr;
   return exchange_.failed();
 }
@@ -32,6 +36,7 @@ bool AsyncExchange::end(base::TimePoint now) {
 void AsyncExchange::abandon() {
   if (connection_ == nullptr) return;
   connection_->set_watcher(nullptr);
+  session_.reset();
   connection_ = nullptr;
   if (handler_ != nullptr) handler_->on_abandoned();
 }
@@ -77,8 +82,71 @@ void AsyncExchange::leave() {
   owner_.leave_exchange(*this);
 }
 
+void AsyncExchange::refuse(const http::ProtocolError& error) {
+  const std::string status = std::to_string(error.status) + " " + http::reason_phrase(error.status);
+  const std::array<http::Field, 2> fields{http::Field{"Content-Type", "text/plain; charset=utf-8"},
+                                          http::Field{"Sec-WebSocket-Version", "13"}};
+  // Fixed texts: they can be sent.
+  static_cast<void>(exchange_.responder().start(status, fields));
+  static_cast<void>(exchange_.responder().write(error.reason + "\n", true));
+}
+
+// ---- WebSockets ----
+
+bool AsyncExchange::asks_for_websocket() const {
+  return http::asks_for_websocket(connection_->head());
+}
+
+base::Result<app::WebSocket*> AsyncExchange::accept_websocket(std::string_view subprotocol,
+                                                              std::span<const http::Field> fields) {
+  if (!asks_for_websocket() || session_ || exchange_.responder().head_sent()) {
+    return base::fail("there is no WebSocket to be accepted, or no more", EALREADY);
+  }
+  const AsyncClass::Hold hold(owner_);
+  std::string head;
+  timespec clock{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &clock);
+  if (auto good =
+          http::append_websocket_response(connection_->head(), subprotocol, fields,
+                                          connection_->commons().date.at(clock.tv_sec), head);
+      !good) {
+    return tl::unexpected<base::Error>(good.error());
+  }
+  exchange_.switch_protocol(head, 101);
+  const auto now = std::chrono::steady_clock::now();
+  owner_.close_account(*this, now);
+  session_.emplace(owner_, *connection_, exchange_);
+  session_->begin(now);
+  after_sending();
+  owner_.plan_turn();
+  if (connection_->commons().leaving.load(std::memory_order_relaxed) != Leaving::kNo) {
+    session_->on_drain();
+  }
+  return &*session_;
+}
+
+void AsyncExchange::on_bytes(std::string_view bytes) {
+  if (session_ && !owner_.rescued()) session_->on_bytes(bytes);
+}
+
+bool AsyncExchange::wants_bytes() const { return session_ && session_->wants_bytes(); }
+
+void AsyncExchange::on_timer(TimeoutKind kind, base::TimePoint now) {
+  if (session_) session_->on_timer(kind, now);
+}
+
+void AsyncExchange::on_drain() {
+  if (!session_) return;
+  session_->on_drain();
+  on_change();
+}
+
 void AsyncExchange::on_change() {
-  if (handler_ != nullptr && !owner_.rescued()) handler_->on_change();
+  if (session_ && connection_->client_ended()) session_->on_client_gone();
+  if (session_) after_sending();
+  if (handler_ == nullptr || owner_.rescued()) return;
+  const AsyncClass::Notice notice(owner_);
+  handler_->on_change();
 }
 
 // ---- the answer ----

@@ -11,6 +11,7 @@
 #include "workerd/server/connection.h"
 #include "workerd/server/exchange.h"
 #include "workerd/server/slot_desk.h"
+#include "workerd/server/web_socket_session.h"
 
 namespace corn::server {
 
@@ -32,6 +33,8 @@ class AsyncExchange final : public app::AsyncExchange,
   void begin(Connection& connection, base::TimePoint now);
   [[nodiscard]] Connection& of() { return *connection_; }
   [[nodiscard]] SlotDesk::Guest& guest() { return guest_; }
+  // Answers a request that the application is not to see.
+  void refuse(const http::ProtocolError& error);
   // Accounts for the request; answers whether it counts as an error.
   bool end(base::TimePoint now);
   // The loop has ended with the request inside: the application is told.
@@ -54,6 +57,9 @@ class AsyncExchange final : public app::AsyncExchange,
   [[nodiscard]] bool congested() const override;
   [[nodiscard]] bool client_ended() override;
   [[nodiscard]] bool given_up() const override;
+  [[nodiscard]] bool asks_for_websocket() const override;
+  base::Result<app::WebSocket*> accept_websocket(std::string_view subprotocol,
+                                                 std::span<const http::Field> fields) override;
   void leave() override;
 
   // app::Responder
@@ -78,7 +84,10 @@ class AsyncExchange final : public app::AsyncExchange,
 
   // InsideWatcher
   void on_change() override;
-  void on_drain() override {}
+  void on_drain() override;
+  void on_bytes(std::string_view bytes) override;
+  [[nodiscard]] bool wants_bytes() const override;
+  void on_timer(TimeoutKind kind, base::TimePoint now) override;
 
   void after_sending();
 
@@ -88,6 +97,7 @@ class AsyncExchange final : public app::AsyncExchange,
   Connection* connection_ = nullptr;
   app::AsyncHandler* handler_ = nullptr;
   mutable bool congested_ = false;
+  std::optional<WebSocketSession> session_;
 };
 
 }  // namespace corn::server

@@ -165,6 +165,10 @@ void Connection::on_timeout(TimeoutKind kind, base::TimePoint now) {
         close();
       }
       break;
+    case TimeoutKind::kPing:
+    case TimeoutKind::kPong:
+      if (watcher_ != nullptr) watcher_->on_timer(kind, now);
+      break;
     case TimeoutKind::kLinger:
     case TimeoutKind::kLingerIdle:
       if (state_ == State::kInside) {
@@ -367,12 +371,19 @@ void Connection::drain(base::TimePoint now) {
 bool Connection::client_ended() const {
   if (ended_ || aborted() || transmitter_.broken()) return true;
   // Its next request may lie before its end.
-  if (!until_end_ || !decoder_.complete() || !next_.empty() ||
+  if (switched_ || !until_end_ || !decoder_.complete() || !next_.empty() ||
       input_.bytes().size() > request_bytes_) {
     return false;
   }
   char byte = 0;
   return ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+std::string_view Connection::switch_protocol() {
+  CORN_CHECK(state_ == State::kInside && decoder_.complete());
+  switched_ = true;
+  begin(base::TimePoint::max());
+  return input_.bytes().substr(request_bytes_);
 }
 
 void Connection::watch_sending(base::TimePoint now) {

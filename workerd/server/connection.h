@@ -121,6 +121,11 @@ class InsideWatcher {
   virtual void on_change() = 0;
   // The worker goes away.
   virtual void on_drain() = 0;
+  // Of a connection that has switched to another protocol: bytes of it have come; whether more are
+  // wanted; its timer's time has come.
+  virtual void on_bytes(std::string_view bytes) = 0;
+  [[nodiscard]] virtual bool wants_bytes() const = 0;
+  virtual void on_timer(TimeoutKind kind, base::TimePoint now) = 0;
 };
 
 class Connection {
@@ -203,6 +208,13 @@ class Connection {
   [[nodiscard]] bool client_ended() const;
   // Something was queued for the client, who has to take it in time. Inside.
   void watch_sending(base::TimePoint now);
+  // Inside, the request's body being whole: from now on what comes is the watcher's, and the
+  // request has no limit in time. Returns what has come already; valid until leave().
+  [[nodiscard]] std::string_view switch_protocol();
+  // The watcher's timer, in place of what it was set to.
+  void set_inside_timer(TimeoutKind kind, base::TimePoint now) {
+    commons_->timeouts.arm(phase_, kind, now);
+  }
 
   // ---- for the application's thread, inside ----
   [[nodiscard]] const http::RequestHead& head() const { return head_; }
@@ -301,6 +313,7 @@ class Connection {
   std::uint64_t flush_progress_ = 0;
 
   InsideWatcher* watcher_ = nullptr;
+  bool switched_ = false;  // to another protocol
   BodyStore body_;
   Transmitter transmitter_;
   Outcome outcome_;

@@ -32,6 +32,7 @@ bool Connection::reads_now() const {
     case State::kDiscard:
       return receiving_body() && !body_.full();
     case State::kInside:
+      if (switched_ && !aborted()) return watcher_ != nullptr && watcher_->wants_bytes();
       return aborted() || (receiving_body() && !body_.full());
     case State::kWaiting:
     case State::kFlush:
@@ -55,6 +56,10 @@ void Connection::advance(base::TimePoint now) {
       }
     } else if (state_ == State::kLinger || aborted()) {
       receive(commons_->buffers.scratch(), now);
+    } else if (switched_) {
+      const std::span<char> space = commons_->buffers.scratch();
+      const std::size_t size = receive(space, now);
+      if (size > 0) watcher_->on_bytes({space.data(), size});
     } else {
       receive_body(now);
     }

@@ -58,6 +58,10 @@ class Exchange final : private app::RequestBody, private app::Responder, private
   [[nodiscard]] bool failed() const { return status_ >= 500 || application_failed_; }
   // The connection now speaks another protocol, `head` having been sent: it isn't kept.
   void switch_protocol(std::string_view head, int status);
+  // Sends bytes of that protocol. A client that has gone is seen by the connection.
+  void send_raw(std::string_view first, std::string_view second) {
+    static_cast<void>(transmit(first, second, {}));
+  }
 
  private:
   // app::RequestBody

@@ -73,6 +73,8 @@ Reactor::Reactor(ConnectionCommons& commons, const TrustedPeers& trusted,
   timeouts.set_duration(TimeoutKind::kLingerIdle, std::chrono::milliseconds(500));
   timeouts.set_duration(TimeoutKind::kDrainIdle, std::chrono::milliseconds(500));
   timeouts.set_duration(TimeoutKind::kDrainFresh, std::chrono::seconds(2));
+  timeouts.set_duration(TimeoutKind::kPing, config.websocket_ping_interval);
+  timeouts.set_duration(TimeoutKind::kPong, config.websocket_ping_interval);
 }
 
 Reactor::~Reactor() {

@@ -17,6 +17,7 @@ void SlotDesk::open() {
 
 void SlotDesk::enter(Guest& guest) {
   ++guests_;
+  guest.inside = true;
   if (free_.empty()) {
     guest.slot = nullptr;
     guest.place = queue_.insert(queue_.end(), &guest);
@@ -30,6 +31,7 @@ void SlotDesk::enter(Guest& guest) {
 
 void SlotDesk::leave(Guest& guest, base::TimePoint ended, bool error) {
   --guests_;
+  guest.inside = false;
   if (guest.slot == nullptr) {
     queue_.erase(guest.place);
     publish_crowd();

@@ -25,6 +25,7 @@ class SlotDesk {
 
    private:
     friend class SlotDesk;
+    bool inside = false;
     base::Slot* slot = nullptr;
     std::list<Guest*>::iterator place{};  // in the queue; without a slot
   };
@@ -38,6 +39,8 @@ class SlotDesk {
   void enter(Guest& guest);
   void leave(Guest& guest, base::TimePoint ended, bool error);
 
+  // Between enter() and leave().
+  [[nodiscard]] static bool has(const Guest& guest) { return guest.inside; }
   [[nodiscard]] std::size_t guests() const { return guests_; }
 
  private:

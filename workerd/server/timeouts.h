@@ -26,8 +26,10 @@ enum class TimeoutKind : std::uint8_t {
   kLingerIdle,  // reading on after closing a connection that waited for nothing
   kDrainIdle,   // idle between two requests, while the service goes away
   kDrainFresh,  // before the first request, while the worker goes away
+  kPing,        // from a WebSocket's last sign of life, or thereabouts, to a ping
+  kPong,        // from there to giving the client up
 };
-inline constexpr std::size_t kTimeoutKinds = 11;
+inline constexpr std::size_t kTimeoutKinds = 13;
 
 class Connection;
 

@@ -12,6 +12,7 @@
 #include "workerd/runtimes/asgi/context.h"
 #include "workerd/runtimes/asgi/host_source.h"
 #include "workerd/runtimes/asgi/http_call.h"
+#include "workerd/runtimes/asgi/websocket_call.h"
 #include "workerd/runtimes/python/embedded_sources.h"
 #include "workerd/runtimes/python/exception.h"
 #include "workerd/runtimes/python/gil.h"
@@ -69,7 +70,13 @@ class AsgiApplication final : public app::AsyncApplication, private app::HostLoo
   [[nodiscard]] std::string reason_of_failure() const;
 
   // app::AsyncApplication
-  void begin(app::AsyncExchange& exchange) override { Call::begin<HttpCall>(*context_, exchange); }
+  void begin(app::AsyncExchange& exchange) override {
+    if (exchange.asks_for_websocket()) {
+      Call::begin<WebSocketCall>(*context_, exchange);
+    } else {
+      Call::begin<HttpCall>(*context_, exchange);
+    }
+  }
   app::HostLoop* host_loop() override { return this; }
   void dump_stacks(int fd) override { python::dump_stacks(fd); }
 

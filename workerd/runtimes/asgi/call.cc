@@ -210,7 +210,7 @@ void Call::start(std::unique_ptr<Call> owned) {
 }
 
 bool Call::call_application() {
-  const Ref scope = context_.scopes->build(*exchange_);
+  const Ref scope = make_scope();
   const Ref receive = new_end(self_, &do_receive);
   const Ref send = new_end(self_, &do_send);
   if (!scope || !receive || !send) return false;
@@ -311,9 +311,13 @@ void Call::on_change() {
 void Call::note_client_gone() {
   client_gone_ = true;
   receivers_.wake(context_);
-  if (!task_) return;
+  begin_grace();
+}
+
+void Call::begin_grace() {
+  if (!task_ || grace_timer_) return;
   const auto grace = context_.config.asgi_disconnect_grace;
-  if (grace.count() == 0 || exchange_->given_up()) {
+  if (grace.count() == 0 || (exchange_ != nullptr && exchange_->given_up())) {
     std::ignore = Ref::steal(PyObject_CallMethodNoArgs(task_.get(), context_.names.cancel.get()));
   } else {
     const Ref cancel = Ref::steal(PyObject_GetAttr(task_.get(), context_.names.cancel.get()));

@@ -60,6 +60,8 @@ class Call : public app::AsyncHandler {
  protected:
   Call(Context& context, app::AsyncExchange& exchange);
 
+  // Null with an exception set on failure.
+  virtual python::Ref make_scope() = 0;
   // The message for receive() now: a new reference. Null without an exception: none yet.
   virtual PyObject* next_message() = 0;
   // Something has changed; the exchange lives.
@@ -75,6 +77,9 @@ class Call : public app::AsyncHandler {
   // Null once it was left.
   [[nodiscard]] app::AsyncExchange* exchange() const { return exchange_; }
   [[nodiscard]] bool client_gone() const { return client_gone_; }
+  // The client has gone; the application, which is told by receive(), has asgi_disconnect_grace to
+  // come to an end.
+  void begin_grace();
   // The request is over for the engine; the application may go on.
   void leave();
   // An awaitable that is ready when the client has taken enough of what was sent.

@@ -2,9 +2,8 @@
 #include "workerd/runtimes/asgi/http_call.h"
 
 #include <algorithm>
-#include <cerrno>
 
-#include "base/log.h"
+#include "workerd/runtimes/asgi/messages.h"
 
 namespace corn::asgi {
 namespace {
@@ -18,41 +17,9 @@ bool is_type(PyObject* type, const Ref& name) {
   return type == name.get() || PyUnicode_Compare(type, name.get()) == 0;
 }
 
-bool as_view(PyObject* object, const char* what, std::string_view& out) {
-  if (!PyBytes_Check(object)) {
-    PyErr_Format(PyExc_TypeError, "%s is bytes, not '%.100s'", what, Py_TYPE(object)->tp_name);
-    return false;
-  }
-  out = view_of(object);
-  return true;
-}
-
 }  // namespace
 
-bool read_headers(PyObject* headers, std::vector<http::Field>& fields, std::vector<Ref>& kept) {
-  Ref list = Ref::steal(PySequence_Fast(headers, "headers are a sequence of pairs"));
-  if (!list) return false;
-  const Py_ssize_t count = PySequence_Fast_GET_SIZE(list.get());
-  fields.reserve(static_cast<std::size_t>(count));
-  for (Py_ssize_t i = 0; i < count; ++i) {
-    Ref pair = Ref::steal(PySequence_Fast(PySequence_Fast_GET_ITEM(list.get(), i),
-                                          "a header is a pair of name and value"));
-    if (!pair) return false;
-    if (PySequence_Fast_GET_SIZE(pair.get()) != 2) {
-      PyErr_SetString(PyExc_ValueError, "a header is a pair of name and value");
-      return false;
-    }
-    http::Field field;
-    if (!as_view(PySequence_Fast_GET_ITEM(pair.get(), 0), "a header's name", field.name) ||
-        !as_view(PySequence_Fast_GET_ITEM(pair.get(), 1), "a header's value", field.value)) {
-      return false;
-    }
-    fields.push_back(field);
-    kept.push_back(std::move(pair));
-  }
-  kept.push_back(std::move(list));
-  return true;
-}
+Ref HttpCall::make_scope() { return context_.scopes->build(*exchange()); }
 
 // ---- receive ----
 
@@ -136,27 +103,7 @@ PyObject* HttpCall::start_response(PyObject* message) {
     PyErr_SetString(PyExc_RuntimeError, "'http.response.start' was sent before");
     return nullptr;
   }
-  PyObject* status = PyDict_GetItemWithError(message, context_.names.status.get());
-  if (status == nullptr) {
-    if (PyErr_Occurred() == nullptr) {
-      PyErr_SetString(PyExc_KeyError, "'http.response.start' has a 'status'");
-    }
-    return nullptr;
-  }
-  const long code = PyLong_AsLong(status);
-  if (code == -1 && PyErr_Occurred() != nullptr) return nullptr;
-  PyObject* line = context_.status_line(code);
-  if (line == nullptr) return nullptr;
-  std::vector<http::Field> fields;
-  std::vector<Ref> kept;
-  PyObject* headers = PyDict_GetItemWithError(message, context_.names.headers.get());
-  if (headers != nullptr ? !read_headers(headers, fields, kept) : PyErr_Occurred() != nullptr) {
-    return nullptr;
-  }
-  if (auto begun = exchange()->responder().start(view_of(line), fields); !begun) {
-    PyErr_SetString(PyExc_ValueError, begun.error().message.c_str());
-    return nullptr;
-  }
+  if (!start_answer(context_, exchange()->responder(), message)) return nullptr;
   started_ = true;
   return ready_none();
 }
@@ -166,31 +113,14 @@ PyObject* HttpCall::send_body(PyObject* message) {
     PyErr_SetString(PyExc_RuntimeError, "'http.response.body' was sent before the answer's start");
     return nullptr;
   }
-  PyObject* more = PyDict_GetItemWithError(message, context_.names.more_body.get());
-  PyObject* body = PyDict_GetItemWithError(message, context_.names.body.get());
-  const int continued = more != nullptr ? PyObject_IsTrue(more) : 0;
-  if (continued < 0 || PyErr_Occurred() != nullptr) return nullptr;
-  if (body == nullptr) return write({}, continued == 0);
-  if (PyBytes_Check(body)) return write(view_of(body), continued == 0);
-  Py_buffer buffer;
-  if (PyObject_GetBuffer(body, &buffer, PyBUF_SIMPLE) < 0) return nullptr;
-  PyObject* result = write(
-      {static_cast<const char*>(buffer.buf), static_cast<std::size_t>(buffer.len)}, continued == 0);
-  PyBuffer_Release(&buffer);
-  return result;
-}
-
-PyObject* HttpCall::write(std::string_view bytes, bool last) {
-  const auto written = exchange()->responder().write(bytes, last);
+  bool last = false;
+  if (!write_answer(context_, exchange()->responder(), message, last)) return nullptr;
   if (last) {
     complete_ = true;
     leave();
+    return ready_none();
   }
-  if (!written && written.error().os_errno != EPIPE) {
-    PyErr_SetString(PyExc_RuntimeError, written.error().message.c_str());
-    return nullptr;
-  }
-  return !last && exchange()->congested() ? wait_for_room() : ready_none();
+  return exchange()->congested() ? wait_for_room() : ready_none();
 }
 
 // ---- the end ----

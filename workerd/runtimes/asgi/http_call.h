@@ -2,17 +2,9 @@
 // The application's dealings with one HTTP request (ASGI's HTTP protocol, 2.3).
 #pragma once
 
-#include <vector>
-
-#include "workerd/http/field.h"
 #include "workerd/runtimes/asgi/call.h"
 
 namespace corn::asgi {
-
-// `headers`, a sequence of pairs of bytes, as fields that point into it; `kept` keeps it alive.
-// False with an exception set on failure.
-bool read_headers(PyObject* headers, std::vector<http::Field>& fields,
-                  std::vector<python::Ref>& kept);
 
 class HttpCall final : public Call {
  public:
@@ -21,6 +13,7 @@ class HttpCall final : public Call {
   PyObject* send(PyObject* message) override;
 
  private:
+  python::Ref make_scope() override;
   PyObject* next_message() override;
   void changed() override;
   void ended(bool raised) override;
@@ -30,7 +23,6 @@ class HttpCall final : public Call {
   PyObject* disconnect_message();
   PyObject* start_response(PyObject* message);
   PyObject* send_body(PyObject* message);
-  PyObject* write(std::string_view bytes, bool last);
 
   bool body_given_ = false;  // to its end
   bool started_ = false;

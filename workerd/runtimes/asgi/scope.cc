@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "workerd/http/percent.h"
+#include "workerd/http/websocket.h"
 
 namespace corn::asgi {
 
@@ -73,6 +74,25 @@ Ref ScopeBuilder::build(const app::AsyncExchange& exchange) {
   }
   if (state_ && !set(target, keys_->state, Ref::steal(PyDict_Copy(state_.get())).get())) return {};
   return scope;
+}
+
+Ref ScopeBuilder::build_websocket(const app::AsyncExchange& exchange) {
+  Ref scope = build(exchange);
+  const auto offered = http::websocket_subprotocols(exchange.head());
+  const Ref subprotocols = Ref::steal(PyList_New(0));
+  if (!scope || !subprotocols) return {};
+  for (const std::string_view name : offered) {
+    const Ref text = python::to_str(name);
+    if (!text || PyList_Append(subprotocols.get(), text.get()) < 0) return {};
+  }
+  PyObject* target = scope.get();
+  const Ref extensions = Ref::steal(Py_BuildValue("{s:{}}", "websocket.http.response"));
+  const bool made =
+      set(target, "type", str("websocket")) &&
+      set(target, keys_->scheme, str(exchange.scheme() == "https" ? "wss" : "ws").get()) &&
+      set(target, "subprotocols", Ref::borrow(subprotocols.get())) &&
+      set(target, "extensions", extensions) && PyDict_DelItem(target, keys_->method.get()) == 0;
+  return made ? std::move(scope) : Ref();
 }
 
 PyObject* ScopeBuilder::template_of(const base::ListenerInfo& listener) {

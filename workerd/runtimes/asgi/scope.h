@@ -21,6 +21,8 @@ class ScopeBuilder {
 
   // A new scope. Null with an exception set on failure.
   python::Ref build(const app::AsyncExchange& exchange);
+  // The same for the opening handshake of a WebSocket.
+  python::Ref build_websocket(const app::AsyncExchange& exchange);
 
  private:
   struct Keys;
