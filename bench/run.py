@@ -23,7 +23,7 @@ CONNECTIONS = 32
 # Corn's goals against a peer, as multiples of the peer's requests a second.
 GOALS = [("corn sync", "gunicorn gthread", 5.0), ("corn sync", "uwsgi", 1.5),
          ("corn gthread", "gunicorn gthread", 5.0), ("corn gthread", "uwsgi", 1.5),
-         ("corn asgi", "uvicorn", 3.0), ("corn asgi asyncio", "uvicorn asyncio", 3.0)]
+         ("corn asgi", "uvicorn", 1.5), ("corn asgi asyncio", "uvicorn asyncio", 5.0)]
 
 
 class Server:
