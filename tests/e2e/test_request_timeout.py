@@ -128,6 +128,17 @@ def test_an_answer_that_has_begun_is_cut_and_not_completed(stays):
     assert wait_until(arbiter.exits, "the worker's end")[0]["cause"] == "request-timeout"
 
 
+def test_an_answer_that_ends_with_its_connection_is_cut_by_a_reset(stays):
+    """Otherwise the client would take the part that it has for the whole."""
+    arbiter = stays.start(*THREADS, "stays:application")
+    with Wire(arbiter.port) as client:
+        client.send("GET /stream HTTP/1.0\r\n\r\n")
+        while b"first" not in client.pending:
+            assert client.fill(), client.pending
+        with pytest.raises(ConnectionResetError):
+            client.fill()
+
+
 def test_other_requests_are_waited_for_no_longer_than_graceful_timeout(stays):
     arbiter = stays.start(*THREADS[:-1], "3", "--graceful-timeout", "1", "stays:application")
     stuck = Visit(stays, arbiter, "stuck")

@@ -226,7 +226,7 @@ void Connection::leave(base::TimePoint now) {
   client_ends_ = !head_.keep_alive;
   if (aborted() || transmitter_.broken()) {
     state_ = State::kLinger;
-    if (ended_ || transmitter_.broken()) {
+    if (ended_ || resets_ || transmitter_.broken()) {
       close();
     } else {
       commons_->timeouts.arm(phase_, TimeoutKind::kLinger, now);
@@ -235,8 +235,7 @@ void Connection::leave(base::TimePoint now) {
     return;
   }
   if (outcome_.reset) {
-    const linger cut{1, 0};
-    ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &cut, sizeof(cut));
+    end_by_reset();
     close();
     return;
   }
@@ -323,8 +322,16 @@ void Connection::set_sending(bool sending) {
               std::memory_order_relaxed);
 }
 
+// When the socket is closed: a client that takes the connection's end for the answer's must not
+// take a part for the whole.
+void Connection::end_by_reset() {
+  const linger cut{1, 0};
+  ::setsockopt(socket_.get(), SOL_SOCKET, SO_LINGER, &cut, sizeof(cut));
+  resets_ = true;
+}
+
 void Connection::shut_down_writing() {
-  if (!shut_down_) ::shutdown(socket_.get(), SHUT_WR);
+  if (!shut_down_ && !resets_) ::shutdown(socket_.get(), SHUT_WR);
   shut_down_ = true;
 }
 
@@ -458,6 +465,8 @@ void Connection::abort(base::TimePoint now) {
       const std::string page = error_page(late);
       if (transmitter_.cut_off(page)) {
         log_refusal(late, page.size() - std::min(page.size(), page.find("\r\n\r\n") + 4));
+      } else if (transmitter_.looks_whole_when_cut()) {
+        end_by_reset();
       }
       if (!transmitter_.wants_flush()) shut_down_writing();
       fail_body(late, ETIMEDOUT, now);

@@ -244,6 +244,7 @@ class Connection {
   void body_late(base::TimePoint now);
   void fail_body(const http::ProtocolError& error, int os_errno, base::TimePoint now);
   void shut_down_writing();
+  void end_by_reset();
   void count_sent();
   void set_sending(bool sending);
   void handle_event(std::uint32_t events, base::TimePoint now);
@@ -308,6 +309,7 @@ class Connection {
   bool sending_ = false;      // counted among the answers that go on without the application
   bool client_ends_ = false;  // the client has said that this is its last request
   bool shut_down_ = false;
+  bool resets_ = false;  // its end must be seen as a failure
   std::atomic<bool> aborted_{false};
   std::atomic<base::TimePoint> begun_{};  // of the request inside; the epoch: not yet
   std::uint64_t flush_progress_ = 0;

@@ -188,6 +188,9 @@ base::Status Exchange::begin_body(std::optional<std::uint64_t> body_size) {
   }
   out_ = head_;
   head_sent_ = true;
+  if (encoder_.framing() == http::ResponseFraming::kUntilClose) {
+    connection_->transmitter().ends_with_connection();
+  }
   return {};
 }
 

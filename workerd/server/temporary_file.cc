@@ -2,10 +2,10 @@
 #include "workerd/server/temporary_file.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 
 namespace corn::server {
 

@@ -37,6 +37,7 @@ void advance(std::array<std::string_view, 3>& parts, std::size_t count) {
 void Transmitter::begin_response() {
   const std::lock_guard lock(mutex_);
   response_begun_ = false;
+  ends_with_connection_ = false;
   cut_off_ = false;
   response_start_ = sent_;
 }
@@ -272,6 +273,16 @@ bool Transmitter::cut_off(std::string_view bytes) {
   if (replaced) enqueue_now(bytes);
   flush_locked();
   return replaced;
+}
+
+void Transmitter::ends_with_connection() {
+  const std::lock_guard lock(mutex_);
+  ends_with_connection_ = true;
+}
+
+bool Transmitter::looks_whole_when_cut() const {
+  const std::lock_guard lock(mutex_);
+  return ends_with_connection_ && response_begun_;
 }
 
 bool Transmitter::is_cut_off() const {

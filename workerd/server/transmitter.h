@@ -64,6 +64,10 @@ class Transmitter {
   // the engine's own.
   void send_now(std::string_view bytes);
 
+  // The connection's end will be the response's end: cut short, it must not look like one.
+  void ends_with_connection();
+  [[nodiscard]] bool looks_whole_when_cut() const;
+
   // In place of the application's response, if nothing of that is out: sends `bytes`, and whatever
   // the application sends from now on fails. False, and nothing is sent, when the response has
   // begun; it is cut off all the same.
@@ -129,6 +133,7 @@ class Transmitter {
   std::uint64_t writable_turns_ = 0;  // counts flush()
   bool waiting_ = false;
   bool response_begun_ = false;
+  bool ends_with_connection_ = false;
   bool cut_off_ = false;
   bool broken_ = false;
   std::atomic<bool> wants_flush_{false};
