@@ -44,7 +44,8 @@ MAY_INCLUDE = {
     "link": {"base"},
     "python": {"base", "app", "http"},
     "wsgi": {"base", "app", "http", "python"},
-    "process": {"base", "app", "http", "server", "link", "python", "wsgi"},
+    "asgi": {"base", "app", "http", "python"},
+    "process": {"base", "app", "http", "server", "link", "python", "wsgi", "asgi"},
     "ctl": {"base"},
     "stacks": {"base"},
 }
