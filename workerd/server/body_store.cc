@@ -169,9 +169,12 @@ base::Result<BodyStore::Read> BodyStore::read(char* to, std::size_t size) {
   return result;
 }
 
-void BodyStore::wait() {
+bool BodyStore::wait(Waiter& waiter) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return unread() > 0 || complete_ || broken_; });
+  while (unread() == 0 && !complete_ && !broken_) {
+    if (!waiter.wait(lock, changed_, std::nullopt)) return false;
+  }
+  return true;
 }
 
 bool BodyStore::readable() const {

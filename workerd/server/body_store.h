@@ -17,6 +17,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "workerd/server/waiter.h"
 
 namespace corn::server {
 
@@ -73,8 +74,8 @@ class BodyStore {
   // Copies what is there without waiting; neither bytes nor `end`: wait() first. Fails when the
   // body is broken.
   base::Result<Read> read(char* to, std::size_t size);
-  // Returns when read() has something to say.
-  void wait();
+  // Returns when read() has something to say. False: `waiter` has broken the wait off.
+  bool wait(Waiter& waiter);
   [[nodiscard]] bool readable() const;
   [[nodiscard]] std::uint64_t available() const;
 

@@ -37,6 +37,15 @@ void Exchange::end(base::TimePoint started, base::TimePoint ended) {
   connection_ = nullptr;
 }
 
+// The request lies here and not on the stack, which may be another strand's meanwhile
+// (app/strands.h).
+void Exchange::answer() {
+  request_.emplace(
+      app::Request{connection_->head(), connection_->info(), connection_->scheme(), *this});
+  application_->handle(*request_, *this);
+  request_.reset();
+}
+
 void Exchange::run(Connection& connection) {
   begin(connection);
   const http::RequestHead& head = connection.head();
@@ -48,8 +57,7 @@ void Exchange::run(Connection& connection) {
   }
   connection.begin(started);
   slot_->begin(head.method, head.target, started);
-  app::Request request{head, connection.info(), connection.scheme(), *this};
-  application_->handle(request, *this);
+  answer();
   if (!ended_) fail();
   const auto ended = std::chrono::steady_clock::now();
   slot_->end(ended, failed());
@@ -122,8 +130,9 @@ base::Result<std::size_t> Exchange::read(char* to, std::size_t size) {
     }
     connection_->continue_wanted() = false;
     host_->before_wait();
-    body.wait();
+    const bool kept = body.wait(*host_);
     host_->after_wait();
+    if (!kept) return base::fail("the application has broken its wait for the body off", EINTR);
   }
 }
 
@@ -206,7 +215,7 @@ void Exchange::end_body(std::string& out) {
 base::Status Exchange::transmit(std::string_view first, std::string_view second,
                                 std::string_view third) {
   if (first.empty() && second.empty() && third.empty()) return {};
-  auto sent = connection_->transmitter().send(first, second, third, *this);
+  auto sent = connection_->transmitter().send(first, second, third, *host_);
   if (!sent) failed_ = true;
   host_->progressed();
   return sent;
@@ -244,7 +253,7 @@ base::Status Exchange::send_file(int fd, off_t offset, std::uint64_t length) {
   const std::uint64_t taken = encoder_.open_frame(length, out_);
   if (auto sent = transmit(out_, {}, {}); !sent) return sent;
   if (taken > 0) {
-    auto sent = connection_->transmitter().send_file(fd, offset, taken, *this);
+    auto sent = connection_->transmitter().send_file(fd, offset, taken, *host_);
     host_->progressed();
     if (!sent) {
       // The frame is open and can't be filled: only the connection's end tells the client.
@@ -281,7 +290,7 @@ base::Status Exchange::hand_over() {
     return base::fail("the client has not taken what was sent before", EBUSY);
   }
   // Nothing is sent, but from here on no answer of the engine's own fits.
-  if (auto begun = transmitter.send({}, {}, {}, *this); !begun) return begun;
+  if (auto begun = transmitter.send({}, {}, {}, *host_); !begun) return begun;
   ended_ = failed_ = head_sent_ = true;
   if (!started_) status_ = 101;
   return {};

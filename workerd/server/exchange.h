@@ -22,21 +22,15 @@
 namespace corn::server {
 
 // What an exchange needs of whoever turns the loop. Called on the application's thread.
-class ExchangeHost {
+class ExchangeHost : public Waiter {
  public:
-  virtual ~ExchangeHost() = default;
   // The application has taken or given something: it does not hang.
   virtual void progressed() = 0;
-  // The application's thread is about to wait for the client, and has waited.
-  virtual void before_wait() = 0;
-  virtual void after_wait() = 0;
   // Reading was paused because the body store was full, and the application has emptied it.
   virtual void body_emptied(ConnectionId connection) = 0;
-  // Nothing may wait: what is to be sent is queued, whatever its size, and nothing is read here.
-  [[nodiscard]] virtual bool never_waits() const { return false; }
 };
 
-class Exchange final : private app::RequestBody, private app::Responder, private Waiter {
+class Exchange final : private app::RequestBody, private app::Responder {
  public:
   Exchange(app::Application& application, base::Slot& slot, ExchangeHost& host)
       : application_(&application), slot_(&slot), host_(&host) {}
@@ -47,9 +41,11 @@ class Exchange final : private app::RequestBody, private app::Responder, private
   // connection's outcome().
   void run(Connection& connection);
 
-  // ---- the parts of run(), for an application that is inside without being in a call ----
+  // ---- the parts of run(), for worker classes with many requests inside on one thread ----
   // Begins with the connection's request, which is inside.
   void begin(Connection& connection);
+  // Has the application answer it in a call; otherwise it does so through responder().
+  void answer();
   [[nodiscard]] app::Responder& responder() { return *this; }
   [[nodiscard]] const app::Responder& responder() const { return *this; }
   // The application has left: fails what it hasn't finished, and accounts for it.
@@ -83,11 +79,6 @@ class Exchange final : private app::RequestBody, private app::Responder, private
   void finish() override;
   void fail() override;
 
-  // Waiter
-  void before_wait() override { host_->before_wait(); }
-  void after_wait() override { host_->after_wait(); }
-  [[nodiscard]] bool never_waits() const override { return host_->never_waits(); }
-
   [[nodiscard]] http::ResponseContext context();
   std::string_view date();
   void keep_fields(std::string_view status, std::span<const http::Field> fields);
@@ -108,6 +99,7 @@ class Exchange final : private app::RequestBody, private app::Responder, private
 
   // Of the request inside.
   Connection* connection_ = nullptr;
+  std::optional<app::Request> request_;  // while the application is in a call
   http::ResponseEncoder encoder_;
   bool started_ = false;  // start() has succeeded
   bool head_sent_ = false;

@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <optional>
 
 namespace corn::server {
 namespace {
@@ -239,17 +241,17 @@ bool Transmitter::wait_locked(std::unique_lock<std::mutex>& lock, bool for_socke
     if (unusable()) return true;
     return for_socket ? queued() == 0 && writable_turns_ != turns : has_room();
   };
-  for (;;) {
-    if (stall_ <= base::Duration::zero()) {
-      changed_.wait(lock, ready);
-      break;
-    }
-    if (changed_.wait_for(lock, stall_, ready)) break;
-    if (sent_ == progress) {
+  const bool limited = stall_ > base::Duration::zero();
+  const auto now = [] { return std::chrono::steady_clock::now(); };
+  base::TimePoint end = now() + stall_;
+  while (!ready()) {
+    if (!waiter.wait(lock, changed_, limited ? std::optional(end) : std::nullopt)) {
       broken_ = true;
-      break;
+    } else if (limited && now() >= end && !ready()) {
+      broken_ = sent_ == progress;
+      progress = sent_;
+      end = now() + stall_;
     }
-    progress = sent_;
   }
   waiting_ = false;
   update_wants_flush();

@@ -22,18 +22,9 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "workerd/server/overflow_file.h"
+#include "workerd/server/waiter.h"
 
 namespace corn::server {
-
-// Told when the application's thread stops for the client, so that somebody else turns the loop.
-class Waiter {
- public:
-  virtual ~Waiter() = default;
-  virtual void before_wait() = 0;
-  virtual void after_wait() = 0;
-  // It is not to be stopped: what the client doesn't take is queued beyond the limit.
-  [[nodiscard]] virtual bool never_waits() const { return false; }
-};
 
 class Transmitter {
  public:
@@ -53,9 +44,9 @@ class Transmitter {
   // Whether a byte of the response was given to send(). An interim response doesn't count.
   [[nodiscard]] bool response_begun() const;
 
-  // Sends the parts in order as one piece. Waits while the queue is at its limit, telling
-  // `waiter`. Fails with EPIPE when the client has gone or takes nothing, or the response is cut
-  // off.
+  // Sends the parts in order as one piece. Waits while the queue is at its limit, as `waiter`
+  // does; a wait that is broken off breaks the connection off. Fails with EPIPE when the client has
+  // gone or takes nothing, or the response is cut off.
   base::Status send(std::string_view first, std::string_view second, std::string_view third,
                     Waiter& waiter);
   // Sends `length` bytes of file `file` from `offset`, likewise.

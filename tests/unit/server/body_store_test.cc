@@ -8,7 +8,9 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <thread>
+#include <utility>
 
 namespace corn::server {
 namespace {
@@ -144,11 +146,51 @@ TEST_F(BodyStoreTest, UnwritableDirectoryIsNamed) {
   EXPECT_NE(stored.error().message.find(options_.directory), std::string::npos);
 }
 
+class PlainWaiter : public Waiter {
+ public:
+  void before_wait() override {}
+  void after_wait() override {}
+};
+
 TEST_F(BodyStoreTest, WaitEndsWhenBytesCome) {
   std::thread writer([this] { ASSERT_TRUE(store_.append("late")); });
-  store_.wait();
+  PlainWaiter waiter;
+  EXPECT_TRUE(store_.wait(waiter));
   EXPECT_EQ(drain(), "late");
   writer.join();
+}
+
+// Waits without a thread's help, as greenlets do: what is waited for comes while it is inside.
+class PluggedWaiter final : public PlainWaiter {
+ public:
+  explicit PluggedWaiter(std::function<bool(int)> turn) : turn_(std::move(turn)) {}
+  bool wait(std::unique_lock<std::mutex>& lock, std::condition_variable& /*changed*/,
+            std::optional<base::TimePoint> /*end*/) override {
+    lock.unlock();
+    const bool kept = turn_(++waits_);
+    lock.lock();
+    return kept;
+  }
+  [[nodiscard]] int waits() const { return waits_; }
+
+ private:
+  std::function<bool(int)> turn_;
+  int waits_ = 0;
+};
+
+TEST_F(BodyStoreTest, PluggedWaitGoesOnUntilThereIsSomethingToRead) {
+  PluggedWaiter waiter([this](int wait) { return wait < 3 || store_.append("late").has_value(); });
+  EXPECT_TRUE(store_.wait(waiter));
+  EXPECT_EQ(waiter.waits(), 3);
+  EXPECT_EQ(drain(), "late");
+}
+
+TEST_F(BodyStoreTest, WaitThatIsBrokenOffLeavesTheBodyAsItIs) {
+  PluggedWaiter waiter([](int) { return false; });
+  EXPECT_FALSE(store_.wait(waiter));
+  EXPECT_FALSE(store_.readable());
+  ASSERT_TRUE(store_.append("later"));
+  EXPECT_EQ(drain(), "later");
 }
 
 }  // namespace

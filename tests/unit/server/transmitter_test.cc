@@ -38,6 +38,24 @@ std::string numbers(std::size_t size) {
   return text;
 }
 
+// Waits without another thread, as greenlets do: what is waited for comes while it is inside.
+class PluggedWaits final : public Waiter {
+ public:
+  explicit PluggedWaits(std::function<bool()> turn) : turn_(std::move(turn)) {}
+  void before_wait() override {}
+  void after_wait() override {}
+  bool wait(std::unique_lock<std::mutex>& lock, std::condition_variable& /*changed*/,
+            std::optional<base::TimePoint> /*end*/) override {
+    lock.unlock();
+    const bool kept = turn_();
+    lock.lock();
+    return kept;
+  }
+
+ private:
+  std::function<bool()> turn_;
+};
+
 class TransmitterTest : public ::testing::Test {
  protected:
   TransmitterTest() {
@@ -178,6 +196,33 @@ TEST_F(TransmitterTest, BreakingOffEndsWritingToTheFile) {
   transmitter.break_off();
   sender.join();
   EXPECT_FALSE(transmitter.wants_flush());
+}
+
+TEST_F(TransmitterTest, WaitsOnOneThreadWhereTheWaitIsPlugged) {
+  Transmitter transmitter(ours_.get(), milliseconds(0));
+  const std::string body(5'000'000, 'y');
+  std::string received;
+  PluggedWaits waiter([&] {
+    received += receive(100'000);
+    transmitter.flush();
+    return true;
+  });
+  ASSERT_TRUE(transmitter.send("head", body, "tail", waiter));
+  while (transmitter.wants_flush()) {
+    received += receive(100'000);
+    transmitter.flush();
+  }
+  received += receive(body.size() + 8 - received.size());
+  EXPECT_TRUE(received == "head" + body + "tail");
+}
+
+TEST_F(TransmitterTest, WaitThatIsBrokenOffBreaksTheConnectionOff) {
+  Transmitter transmitter(ours_.get(), milliseconds(0));
+  const std::string body(5'000'000, 'y');
+  PluggedWaits waiter([] { return false; });
+  EXPECT_FALSE(transmitter.send(body, {}, {}, waiter));
+  EXPECT_TRUE(transmitter.broken());
+  EXPECT_FALSE(transmitter.send("rest", {}, {}, waiter));
 }
 
 TEST_F(TransmitterTest, ClientThatTakesNothingIsGivenUp) {
