@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -134,7 +135,9 @@ int run(const base::WorkerConfig& config, link::Link& link, Inheritance inherita
   }
   tell(link, base::Hello{::getpid(), CORN_VERSION});
 
-  Control control(config, link);
+  // What others than this function see lies not on its stack, which greenlets may be on meanwhile.
+  const auto control_object = std::make_unique<Control>(config, link);
+  Control& control = *control_object;
   Descriptors descriptors;
   base::Result<link::Estate> estate = link::Estate();
   if (serves) {
@@ -203,11 +206,12 @@ base::Result<std::unique_ptr<python::Interpreter>> bring_up_python(const base::W
 
 int run_child(base::UniqueFd channel_descriptor, Inheritance inheritance) {
   base::Channel channel(std::move(channel_descriptor));
-  auto config = link::receive_configuration(channel);
-  if (!config) {
-    base::log_error("Worker cannot boot: {}", config.error().message);
+  auto received = link::receive_configuration(channel);
+  if (!received) {
+    base::log_error("Worker cannot boot: {}", received.error().message);
     return kExitWorker;
   }
+  const auto config = std::make_unique<const base::WorkerConfig>(std::move(*received));
   if (config->role == base::WorkerRole::kTemplate) {
     return run_template(*config, std::move(channel), std::move(inheritance));
   }

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,8 +20,10 @@ namespace corn::process {
 
 int serve(const base::WorkerConfig& config, link::Link& link, Control& control,
           Descriptors descriptors, base::LogOutlets outlets) {
-  auto scoreboard = base::ScoreboardMap::attach(std::move(descriptors.scoreboard));
-  if (!scoreboard) return boot_failed(link, config, worker_error(scoreboard.error().message));
+  auto attached = base::ScoreboardMap::attach(std::move(descriptors.scoreboard));
+  if (!attached) return boot_failed(link, config, worker_error(attached.error().message));
+  // What others than this function see lies not on its stack, which greenlets may be on meanwhile.
+  const auto scoreboard = std::make_unique<base::ScoreboardMap>(std::move(*attached));
   server::HandOffEnds hand_off;
   if (!descriptors.hand_off.empty()) {
     hand_off = {std::move(descriptors.hand_off[0]), std::move(descriptors.hand_off[1])};
@@ -44,15 +47,16 @@ int serve(const base::WorkerConfig& config, link::Link& link, Control& control,
     tell(link, base::Retiring{"max-requests"});
   };
   if (!config.syslog.access) outlets.syslog.reset();
-  server::Server server(config, std::move(descriptors.listeners), *scoreboard, **application,
-                        retiring, std::move(hand_off), std::move(outlets));
-  if (auto prepared = server.prepare(); !prepared) {
+  const auto server = std::make_unique<server::Server>(config, std::move(descriptors.listeners),
+                                                       *scoreboard, **application, retiring,
+                                                       std::move(hand_off), std::move(outlets));
+  if (auto prepared = server->prepare(); !prepared) {
     return boot_failed(link, config, worker_error(prepared.error().message));
   }
-  control.begin_serving(server);
+  control.begin_serving(*server);
   if (files != nullptr) files->tell_always(tell_of);
   tell(link, base::Ready{});
-  const int status = server.run();
+  const int status = server->run();
   if (files != nullptr) files->stop();
   control.end_serving(status);
   base::log_info("Worker exiting (pid: {})", ::getpid());
