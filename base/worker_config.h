@@ -132,7 +132,8 @@ struct WorkerConfig {
 // has many requests inside, for so many of them.
 inline std::uint32_t scoreboard_slots(const WorkerConfig& config) {
   constexpr std::uint32_t kOnOneThread = 64;
-  const bool many = config.worker_class == WorkerClass::kAsgi;
+  const bool many =
+      config.worker_class == WorkerClass::kAsgi || config.worker_class == WorkerClass::kGevent;
   return many ? kOnOneThread : config.threads > 0 ? config.threads : 1;
 }
 

@@ -23,6 +23,7 @@ CONNECTIONS = 32
 # Corn's goals against a peer, as multiples of the peer's requests a second.
 GOALS = [("corn sync", "gunicorn gthread", 5.0), ("corn sync", "uwsgi", 1.5),
          ("corn gthread", "gunicorn gthread", 5.0), ("corn gthread", "uwsgi", 1.5),
+         ("corn gevent", "gunicorn gevent", 3.0),
          ("corn asgi", "uvicorn", 1.5), ("corn asgi asyncio", "uvicorn asyncio", 5.0)]
 
 
@@ -106,6 +107,12 @@ def commands(options):
         "corn gthread": [arbiterd, "--name", "bench-gthread", "-w", "1", "-k", "gthread", "--threads",
                          "4", "-b", bind, "hello:application"],
     }
+    if importlib.util.find_spec("gevent"):
+        found["corn gevent"] = [arbiterd, "--name", "bench-gevent", "-w", "1", "-k", "gevent", "-b", bind,
+                                "hello:application"]
+        if gunicorn:
+            found["gunicorn gevent"] = [gunicorn, "-w", "1", "-k", "gevent", "-b", bind,
+                                        "hello:application"]
     for name, loop in (("corn asgi", "uvloop"), ("corn asgi asyncio", "asyncio")):
         found[name] = [arbiterd, "--name", name.replace(" ", "-"), "-w", "1", "-k", "asgi",
                        "--asgi-loop", loop, "-b", bind, "hello_asgi:application"]

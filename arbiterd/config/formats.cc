@@ -149,29 +149,31 @@ struct ClassName {
   std::string_view instead;
 };
 
-constexpr std::string_view kInsteadOfGreenlets = "use gthread with --threads";
+constexpr std::string_view kInsteadOfGreenlets = "use gevent, or gthread with --threads";
 
 constexpr std::array kClassNames = {
     ClassName{"sync", base::WorkerClass::kSync, ""},
     ClassName{"gthread", base::WorkerClass::kThreads, ""},
     ClassName{"gunicorn.workers.sync.syncworker", base::WorkerClass::kSync, ""},
     ClassName{"gunicorn.workers.gthread.threadworker", base::WorkerClass::kThreads, ""},
-    ClassName{"gevent", std::nullopt, kInsteadOfGreenlets},
-    ClassName{"gevent_wsgi", std::nullopt, kInsteadOfGreenlets},
-    ClassName{"gevent_pywsgi", std::nullopt, kInsteadOfGreenlets},
-    ClassName{"gunicorn.workers.ggevent.geventworker", std::nullopt, kInsteadOfGreenlets},
+    ClassName{"gevent", base::WorkerClass::kGevent, ""},
+    ClassName{"gevent_wsgi", base::WorkerClass::kGevent, ""},
+    ClassName{"gevent_pywsgi", base::WorkerClass::kGevent, ""},
+    ClassName{"gunicorn.workers.ggevent.geventworker", base::WorkerClass::kGevent, ""},
+    ClassName{"gunicorn.workers.ggevent.geventpywsgiworker", base::WorkerClass::kGevent, ""},
     ClassName{"eventlet", std::nullopt, kInsteadOfGreenlets},
     ClassName{"gunicorn.workers.geventlet.eventletworker", std::nullopt, kInsteadOfGreenlets},
-    ClassName{"tornado", std::nullopt, "use sync or gthread, which serve WSGI applications"},
+    ClassName{"tornado", std::nullopt,
+              "use sync, gthread or gevent, which serve WSGI applications"},
     ClassName{"gunicorn.workers.gtornado.tornadoworker", std::nullopt,
-              "use sync or gthread, which serve WSGI applications"},
+              "use sync, gthread or gevent, which serve WSGI applications"},
     ClassName{"asgi", base::WorkerClass::kAsgi, ""},
     ClassName{"gunicorn.workers.gasgi.asgiworker", base::WorkerClass::kAsgi, ""},
     ClassName{"uvicorn.workers.uvicornworker", base::WorkerClass::kAsgi, ""},
     ClassName{"uvicorn.workers.uvicornh11worker", base::WorkerClass::kAsgi, ""},
     ClassName{"uvicorn_worker.uvicornworker", base::WorkerClass::kAsgi, ""},
     ClassName{"uvicorn_worker.uvicornh11worker", base::WorkerClass::kAsgi, ""},
-    ClassName{"native", std::nullopt, "use sync, gthread or asgi, which serve Python applications"},
+    ClassName{"native", std::nullopt, "use sync, gthread, gevent or asgi"},
 };
 
 const ClassName* find_class(std::string_view name) {
@@ -232,7 +234,7 @@ std::string application_problem(const Value& application) {
 std::string worker_class_problem(const Value& name) {
   const ClassName* known = find_class(name.text());
   if (known != nullptr && known->means) return "";
-  if (known == nullptr) return "sync, gthread or asgi is wanted";
+  if (known == nullptr) return "sync, gthread, gevent or asgi is wanted";
   return fmt::format("this class is not implemented in this version of Corn; {}", known->instead);
 }
 

@@ -39,11 +39,15 @@ std::vector<Setting> number_of_workers() {
        .placeholder = "CLASS",
        .group = Group::kWorkers,
        .default_text = "sync",
-       .wanted = "sync, gthread or asgi",
+       .wanted = "sync, gthread, gevent or asgi",
        .help = "How a worker runs the application: sync (one request at a time), gthread (in "
-               "threads) or asgi (an asynchronous application on its event loop).",
-       .more = "`sync` with `threads` over 1 is `gthread`. The class paths of gunicorn's own and "
-               "of `uvicorn.workers` are taken for the class they mean.",
+               "threads), gevent (on greenlets) or asgi (an asynchronous application on its event "
+               "loop).",
+       .more = "`sync` with `threads` over 1 is `gthread`. `gevent` needs the package of that "
+               "name, which patches the standard library before the application is imported; up "
+               "to `worker_connections` requests are served at once. The class paths of "
+               "gunicorn's own and of `uvicorn.workers` are taken for the class they mean; "
+               "gunicorn's `gevent_wsgi` and `gevent_pywsgi` for `gevent`.",
        .problem = worker_class_problem,
        .to_pool = [](const Value& v,
                      PoolSettings& p) { p.worker.worker_class = worker_class_named(v.text()); }},

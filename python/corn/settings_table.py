@@ -21,7 +21,7 @@ SETTINGS = (
     {"name": "backlog", "kind": "whole", "default": 2048, "flags": ["--backlog"], "maximum": 2147483647, "wanted": "a whole number from 0 to 2147483647"},
     {"name": "reuse_port", "kind": "switch", "default": False, "flags": ["--reuse-port"], "wanted": "true or false"},
     {"name": "workers", "kind": "whole", "default": 1, "flags": ["-w", "--workers"], "minimum": 1, "maximum": 1000, "wanted": "a whole number from 1 to 1000"},
-    {"name": "worker_class", "kind": "text", "default": "sync", "flags": ["-k", "--worker-class"], "wanted": "sync, gthread or asgi"},
+    {"name": "worker_class", "kind": "text", "default": "sync", "flags": ["-k", "--worker-class"], "wanted": "sync, gthread, gevent or asgi"},
     {"name": "threads", "kind": "whole", "default": 1, "flags": ["--threads"], "minimum": 1, "maximum": 1024, "wanted": "a whole number from 1 to 1024"},
     {"name": "worker_connections", "kind": "whole", "default": 1000, "flags": ["--worker-connections"], "minimum": 1, "maximum": 1000000, "wanted": "a whole number from 1 to 1000000"},
     {"name": "preload_app", "kind": "switch", "default": False, "flags": ["--preload"], "wanted": "true or false"},

@@ -51,7 +51,7 @@ def test_bad_value(site, arguments, words):
 
 @pytest.mark.parametrize("arguments, name", [
     (["--keyfile", "key.pem"], "keyfile"),
-    (["-k", "gevent"], "gevent"),
+    (["-k", "eventlet"], "gevent"),
     (["--dbus", "session"], "dbus"),
     (["--admin", "127.0.0.1:9000"], "admin"),
 ])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PEP 3333 as a client on the network sees it, in both classes that speak it."""
+"""PEP 3333 as a client on the network sees it, in all classes that speak it."""
 
 import json
 import re
@@ -16,7 +16,8 @@ APPS = REPOSITORY / "tests" / "apps"
 sys.path.insert(0, str(APPS))
 import wsgi_cases  # noqa: E402  (the application, for its tables of cases)
 
-CLASSES = {"sync": ["-k", "sync"], "gthread": ["-k", "gthread", "--threads", "4"]}
+CLASSES = {"sync": ["-k", "sync"], "gthread": ["-k", "gthread", "--threads", "4"],
+           "gevent": ["-k", "gevent"]}
 
 
 @pytest.fixture(scope="module", params=CLASSES)
@@ -381,7 +382,7 @@ def test_environ_has_what_pep_3333_and_gunicorn_promise(server):
         "wsgi.errors": "<ErrorStream>", "wsgi.file_wrapper": "<type>",
         "wsgi.early_hints": "<EarlyHints>", "gunicorn.socket": "<Socket>",
         "wsgi.input_terminated": True, "wsgi.run_once": False, "wsgi.multiprocess": False,
-        "wsgi.multithread": server.kind == "gthread"}
+        "wsgi.multithread": server.kind != "sync"}
     assert environ["SERVER_PORT"] == str(server.port)
 
 

@@ -24,6 +24,7 @@ ROOM_OF_DIRECTORY = {
     "workerd/runtimes/python": "python",
     "workerd/runtimes/wsgi": "wsgi",
     "workerd/runtimes/asgi": "asgi",
+    "workerd/runtimes/gevent": "gevent",
     "workerd/runtimes/native": "native",
     "workerd/process": "process",
     "ctl": "ctl",
@@ -45,7 +46,8 @@ MAY_INCLUDE = {
     "python": {"base", "app", "http"},
     "wsgi": {"base", "app", "http", "python"},
     "asgi": {"base", "app", "http", "python"},
-    "process": {"base", "app", "http", "server", "link", "python", "wsgi", "asgi"},
+    "gevent": {"base", "app", "http", "python"},
+    "process": {"base", "app", "http", "server", "link", "python", "wsgi", "asgi", "gevent"},
     "ctl": {"base"},
     "stacks": {"base"},
 }

@@ -18,6 +18,7 @@
 #include "base/result.h"
 #include "base/worker_config.h"
 #include "workerd/app/loop.h"
+#include "workerd/app/strands.h"
 #include "workerd/http/proxy_protocol.h"
 #include "workerd/http/request_head.h"
 
@@ -135,6 +136,8 @@ class Application {
   // The application as one whose requests don't wait in calls (async.h), which has a host loop;
   // null: handle() is called.
   virtual AsyncApplication* asynchronous() { return nullptr; }
+  // The host loop as one with strands, on which handle() is called; null: it has none.
+  virtual Strands* strands() { return nullptr; }
 };
 
 // Why an application could not be loaded.

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "workerd/link/signals.h"
 #include "workerd/runtimes/asgi/asgi_application.h"
+#include "workerd/runtimes/gevent/gevent_application.h"
 #include "workerd/runtimes/python/gil.h"
 #include "workerd/runtimes/python/loader.h"
 #include "workerd/runtimes/python/logging_setup.h"
@@ -49,37 +50,57 @@ app::LoadError worker_error(std::string text) {
   return {base::BootFailure::kWorker, std::move(text)};
 }
 
-Loaded load_application(const base::WorkerConfig& config) {
+namespace {
+
+// What comes before the application, and before it could import anything.
+tl::expected<void, app::LoadError> prepare_python(const base::WorkerConfig& config) {
+  if (config.worker_class == base::WorkerClass::kGevent) {
+    if (auto patched = gevent::patch(); !patched) return patched;
+  }
   if (auto ready = python::set_up_logging(config); !ready) {
     return tl::unexpected(worker_error(ready.error().message));
   }
+  return {};
+}
+
+Loaded load_by_class(const base::WorkerConfig& config) {
   switch (config.worker_class) {
     case base::WorkerClass::kSync:
     case base::WorkerClass::kThreads:
-    case base::WorkerClass::kAsgi: {
-      auto application =
-          config.worker_class == base::WorkerClass::kAsgi ? asgi::load(config) : wsgi::load(config);
-      // What an application installs while it loads must not make the worker deaf.
-      if (const int taken = link::reclaim_signal_handlers(); taken > 0) {
-        base::log_warning(
-            "The application installed {} signal handler(s) while it was loaded that a worker "
-            "needs for itself; they are not used (atexit runs code at a worker's end)",
-            taken);
-      }
-      return application;
+      return wsgi::load(config);
+    case base::WorkerClass::kGevent: {
+      auto application = wsgi::load(config);
+      if (!application) return application;
+      return gevent::on_greenlets(std::move(*application));
     }
-    case base::WorkerClass::kGevent:
+    case base::WorkerClass::kAsgi:
+      return asgi::load(config);
     case base::WorkerClass::kNative:
       break;
   }
   return tl::unexpected(
-      worker_error("this worker class is not available; use sync, gthread or asgi"));
+      worker_error("this worker class is not available; use sync, gthread, gevent or asgi"));
+}
+
+}  // namespace
+
+Loaded load_application(const base::WorkerConfig& config) {
+  if (auto prepared = prepare_python(config); !prepared) {
+    return tl::unexpected(std::move(prepared.error()));
+  }
+  auto application = load_by_class(config);
+  // What an application installs while it loads must not make the worker deaf.
+  if (const int taken = link::reclaim_signal_handlers(); taken > 0) {
+    base::log_warning(
+        "The application installed {} signal handler(s) while it was loaded that a worker "
+        "needs for itself; they are not used (atexit runs code at a worker's end)",
+        taken);
+  }
+  return application;
 }
 
 tl::expected<void, app::LoadError> preload_application(const base::WorkerConfig& config) {
-  if (auto ready = python::set_up_logging(config); !ready) {
-    return tl::unexpected(worker_error(ready.error().message));
-  }
+  if (auto prepared = prepare_python(config); !prepared) return prepared;
   const bool asgi = config.worker_class == base::WorkerClass::kAsgi;
   const python::GilHold hold;
   auto callable = python::load_callable(config.application, asgi ? "asgi" : "wsgi");

@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "workerd/server/async_class.h"
+#include "workerd/server/strand_class.h"
 #include "workerd/server/worker_class.h"
 
 namespace corn::server {
@@ -154,6 +155,9 @@ class Server::Engine {
     app::AsyncApplication* asynchronous = application.asynchronous();
     if (host != nullptr && asynchronous != nullptr) {
       return std::make_unique<AsyncClass>(*host, scoreboard_, *asynchronous, answered);
+    }
+    if (app::Strands* strands = application.strands(); strands != nullptr) {
+      return std::make_unique<StrandClass>(*strands, scoreboard_, application, answered);
     }
     if (config_.worker_class == base::WorkerClass::kThreads && config_.threads > 1) {
       return std::make_unique<ThreadsClass>(config_.threads, scoreboard_, application, answered);

@@ -188,14 +188,18 @@ TEST(Check, WorkerClassesHaveGunicornsNames) {
   for (const char* good :
        {"sync", "gthread", "gunicorn.workers.sync.SyncWorker", "egg:gunicorn#gthread",
         "gunicorn.workers.gthread.ThreadWorker", "asgi", "gunicorn.workers.gasgi.ASGIWorker",
-        "uvicorn.workers.UvicornWorker", "uvicorn.workers.UvicornH11Worker"}) {
+        "uvicorn.workers.UvicornWorker", "uvicorn.workers.UvicornH11Worker", "gevent",
+        "gevent_wsgi", "gevent_pywsgi", "gunicorn.workers.ggevent.GeventWorker",
+        "gunicorn.workers.ggevent.GeventPyWSGIWorker"}) {
     EXPECT_EQ(checked("worker_class", text(good)).substr(0, 1), "\"") << good;
   }
-  EXPECT_EQ(checked("worker_class", text("gevent")),
-            "! this class is not implemented in this version of Corn; use gthread with --threads");
-  EXPECT_EQ(checked("worker_class", text("mine.Worker")), "! sync, gthread or asgi is wanted");
+  EXPECT_EQ(checked("worker_class", text("eventlet")),
+            "! this class is not implemented in this version of Corn; use gevent, or gthread with "
+            "--threads");
+  EXPECT_EQ(checked("worker_class", text("mine.Worker")),
+            "! sync, gthread, gevent or asgi is wanted");
   EXPECT_EQ(checked("worker_class", RawValue{RawValue::Opaque{"type"}}),
-            "! sync, gthread or asgi is wanted");
+            "! sync, gthread, gevent or asgi is wanted");
 }
 
 TEST(Check, ApplicationsAreModules) {

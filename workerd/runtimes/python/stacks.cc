@@ -34,6 +34,10 @@ namespace {
 
 std::atomic<PyInterpreterState*> dumpable{nullptr};
 
+// Guarded by the interpreter's lock.
+std::uint32_t idle_thread = 0;
+std::string (*write_idle)() = nullptr;
+
 // Shared by the caller and the thread that knocks at the interpreter's door, which may outlive the
 // call.
 struct Knock {
@@ -71,6 +75,8 @@ struct Collection {
   };
   base::UniqueFd file;
   std::vector<Part> parts;
+  std::string idle;  // to be shown below idle_thread's
+  std::uint32_t idle_below = 0;
 };
 
 Collection prepare_collection() {
@@ -117,6 +123,7 @@ base::DumpResult read_collection(const Collection& from) {
     start = part.end;
     text.erase(0, text.find('\n') + 1);  // the heading, the same for every thread
     while (!text.empty() && text.back() == '\n') text.pop_back();
+    if (part.thread_id == from.idle_below && !from.idle.empty()) text += "\n" + from.idle;
     if (!text.empty()) result.threads.push_back({part.thread_id, std::move(text)});
   }
   fit(result.threads);
@@ -151,9 +158,15 @@ void knock_for(const std::shared_ptr<Knocker>& shared) {
   // Otherwise the dump that it is made for shows it under the name of the thread that asks.
   ::pthread_setname_np(::pthread_self(), "corn-knocker");
   const PyGILState_STATE state = PyGILState_Ensure();
+  // Python code, which may lose the interpreter's lock: nobody must wait for the mutex meanwhile.
+  std::string idle = write_idle != nullptr ? write_idle() : std::string();
   {
     const std::lock_guard lock(shared->mutex);
-    if (shared->wanted != nullptr) collect(*shared->wanted, PyThreadState_Get());
+    if (shared->wanted != nullptr) {
+      collect(*shared->wanted, PyThreadState_Get());
+      shared->wanted->idle = std::move(idle);
+      shared->wanted->idle_below = idle_thread;
+    }
     shared->wanted = nullptr;
     shared->knocking = false;
     shared->changed.notify_all();
@@ -226,6 +239,11 @@ void dump_stacks_carefully(int fd, base::Duration wait) {
     }
   }
   dump_stacks(fd);
+}
+
+void show_idle_stacks(std::uint32_t thread_id, std::string (*write)()) {
+  idle_thread = thread_id;
+  write_idle = write;
 }
 
 void allow_stack_dumps(PyInterpreterState* interpreter) { dumpable = interpreter; }

@@ -5,6 +5,9 @@
 
 #include <Python.h>
 
+#include <cstdint>
+#include <string>
+
 #include "base/clock.h"
 #include "base/message.h"
 
@@ -26,6 +29,11 @@ void dump_stacks_carefully(int fd, base::Duration wait);
 // read without. If neither comes true within `limit`, or Python isn't up, the result's text says so
 // instead. Any thread that does not hold the lock, one at a time.
 base::DumpResult collect_stacks(base::Duration still, base::Duration limit);
+
+// Whose stacks are shown below that of thread `thread_id` (of the kernel): of what could run there
+// and doesn't now. `write` gives them as text; on any thread, with the lock held; it leaves no
+// exception. Once, with the lock held.
+void show_idle_stacks(std::uint32_t thread_id, std::string (*write)());
 
 // From when on, and until when, there are stacks to be shown; outside of that nothing is written.
 void allow_stack_dumps(PyInterpreterState* interpreter);

@@ -120,6 +120,7 @@ Ref EnvironBuilder::make_template(const base::ListenerInfo& listener) {
   if (!result) return {};
   PyObject* environ = result.get();
   const std::string port = listener.unix_socket ? std::string() : std::to_string(listener.port);
+  const bool concurrent = config_.threads > 1 || config_.worker_class == base::WorkerClass::kGevent;
   const bool made =
       // Written anew for every request; here, so that they have their places.
       set(environ, keys_->request_method, Py_None) && set(environ, keys_->script_name, Py_None) &&
@@ -134,7 +135,7 @@ Ref EnvironBuilder::make_template(const base::ListenerInfo& listener) {
       set(environ, "SERVER_SOFTWARE", to_native("corn/" CORN_VERSION)) &&
       set(environ, "wsgi.version", Ref::steal(Py_BuildValue("(ii)", 1, 0))) &&
       set(environ, "wsgi.errors", Ref::borrow(errors_.get())) &&
-      set(environ, "wsgi.multithread", boolean(config_.threads > 1)) &&
+      set(environ, "wsgi.multithread", boolean(concurrent)) &&
       set(environ, "wsgi.multiprocess", boolean(config_.multiprocess)) &&
       set(environ, "wsgi.run_once", boolean(false)) &&
       set(environ, "wsgi.input_terminated", boolean(true)) &&

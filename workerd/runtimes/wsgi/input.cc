@@ -77,6 +77,7 @@ Py_ssize_t fetch(Input* input, char* to, std::size_t size) {
                                  input->exchange->on_own_thread());
     got = body.read(to, size);
   }
+  if (!got && PyErr_Occurred() != nullptr) return -1;  // raised where it waited, a time-out say
   if (!got) {
     input->exchange->body_broken = true;
     const int reason = got.error().os_errno != 0 ? got.error().os_errno : EIO;

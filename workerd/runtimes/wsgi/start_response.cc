@@ -207,6 +207,7 @@ PyObject* write_call(PyObject* object, PyObject* const* arguments, std::size_t f
   const std::string_view bytes(PyBytes_AS_STRING(arguments[0]),
                                static_cast<std::size_t>(PyBytes_GET_SIZE(arguments[0])));
   if (!bytes.empty() && !send(*exchange, bytes, false) && exchange->client_gone) {
+    if (PyErr_Occurred() != nullptr) return nullptr;  // raised where it waited, a time-out say
     errno = EPIPE;
     return PyErr_SetFromErrno(PyExc_OSError);  // BrokenPipeError
   }

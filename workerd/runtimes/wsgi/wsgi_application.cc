@@ -83,9 +83,10 @@ class WsgiApplication final : public app::Application {
       responder.fail();
       return;
     }
-    Exchange exchange{.request = request, .responder = responder, .write = handles.write.get()};
-    bind(handles, &exchange);
-    answer(exchange, handles);
+    const auto exchange = std::make_unique<Exchange>(
+        Exchange{.request = request, .responder = responder, .write = handles.write.get()});
+    bind(handles, exchange.get());
+    answer(*exchange, handles);
     bind(handles, nullptr);
     flush_error_stream();
     keep_handles(std::move(handles));
@@ -157,6 +158,7 @@ class WsgiApplication final : public app::Application {
     } else {
       give_up(exchange);
     }
+    if (PyErr_Occurred() != nullptr) log_failure(exchange.request, "Error sending the response to");
     if (result && !close_result(result.get())) {
       log_failure(exchange.request, "Error closing the response to");
     }
