@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 
+import memory
+
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 CONNECTIONS = 32
@@ -162,10 +164,17 @@ def main():
         finally:
             for server in servers:
                 server.stop()
-    return report(results, options.check)
+        missed = report(results)
+        if re.search(options.only, "memory"):
+            environment = {**os.environ, "XDG_RUNTIME_DIR": str(pathlib.Path(directory) / "run"),
+                           "PYTHONDONTWRITEBYTECODE": "1"}
+            (pathlib.Path(directory) / "run").mkdir(exist_ok=True)
+            missed |= not memory.report(options.bin.resolve(), HERE / "apps", environment)
+    return 1 if options.check and missed else 0
 
 
-def report(results, check):
+def report(results):
+    """Prints what was measured; True: a goal is missed."""
     rates = {name: statistics.median(r["rate"] for r in rounds) for name, rounds in results.items()}
     print(f"\n{'one worker, hello, ' + str(CONNECTIONS) + ' connections':34} {'req/s':>9} "
           f"{'cpu us/req':>11} {'p99':>9} {'failed':>7}")
@@ -184,7 +193,7 @@ def report(results, check):
     output = REPOSITORY / "build" / "bench" / "results.json"
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(results, indent=1), encoding="utf-8")
-    return 1 if check and missed else 0
+    return missed
 
 
 if __name__ == "__main__":
