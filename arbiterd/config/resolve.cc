@@ -47,6 +47,19 @@ void note_settings_without_effect(const InForceByName& in_force, Settings& setti
   }
 }
 
+// Hooks around requests are WSGI's, as is what a template asks of its application.
+void note_what_asgi_lacks(const InForceByName& in_force, const PoolSettings& pool,
+                          Settings& settings) {
+  if (pool.worker.worker_class != base::WorkerClass::kAsgi) return;
+  for (const std::string_view name : {"pre_request", "post_request", "preload_warm_up"}) {
+    const InForce& value = in_force.at(name);
+    if (value.value == default_value(*find_setting(name))) continue;
+    settings.notes.push_back(fmt::format(
+        "{}: {} has no effect with the worker class asgi: wrap the application in a middleware",
+        value.origin, name));
+  }
+}
+
 // A daemon's streams lead nowhere; outside of one the setting means nothing.
 void check_inheritance(const InForceByName& in_force, const ArbiterSettings& arbiter,
                        Problems& problems) {
@@ -141,6 +154,7 @@ class Resolution {
     settings.pools.push_back(
         assemble_pool(name, where, pools_in_force_.back(), invocation_, problems));
     note_settings_without_effect(pools_in_force_.back(), settings);
+    note_what_asgi_lacks(pools_in_force_.back(), settings.pools.back(), settings);
   }
 
   [[nodiscard]] Layer arbiter_values_for_pools() const {

@@ -215,6 +215,7 @@ void Arbiter::adopt_settings(LoadedSettings loaded) {
   }
   loaded_ = std::move(loaded);
   adopt_outlets();
+  log_notes();
   core::SettingsLoaded event;
   for (const config::PoolSettings& pool : loaded_.settings.pools) event.pools.push_back(pool.spec);
   feed(std::move(event));

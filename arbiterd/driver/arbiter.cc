@@ -256,8 +256,13 @@ void Arbiter::on_exit(core::WorkerId id, const os::ExitStatus& status) {
   feed(core::WorkerExited{id, std::move(end), killed && oom_counter_.claim(loop_->now())});
 }
 
+void Arbiter::log_notes() const {
+  for (const std::string& note : loaded_.settings.notes) base::log_warning("{}", note);
+}
+
 void Arbiter::log_start() const {
   base::log_info("Starting corn {}", CORN_VERSION);
+  log_notes();
   for (const config::PoolSettings& pool : loaded_.settings.pools) {
     std::string urls;
     for (const ListenerPtr& listener : loaded_.pools.at(pool.spec.name).listeners) {

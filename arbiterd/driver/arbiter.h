@@ -132,6 +132,8 @@ class Arbiter {
   void catch_up_state();
 
   void adopt_settings(LoadedSettings loaded);
+  // What whoever gave the settings should know.
+  void log_notes() const;
   void log_start() const;
   void start_watchdog();
   void adopt_outlets();  // and what is watched

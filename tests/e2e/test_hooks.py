@@ -178,3 +178,29 @@ def worker_exit(server, worker): worker.log.info("exit of %s", worker.pid)
     arbiter.wait_for_log(f"exit of {pid}")
     assert "interrupted False" in arbiter.log()
     assert arbiter.stop() == 0
+
+
+ASGI_HELLO = """
+async def application(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while True:
+            event = (await receive())["type"]
+            await send({"type": f"{event}.complete"})
+            if event == "lifespan.shutdown":
+                return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+"""
+
+
+def test_hooks_of_asgi_workers_are_all_but_those_around_requests(site):
+    site.write("hello_asgi.py", ASGI_HELLO)
+    site.write("conf.py", EVERY_HOOK)
+    arbiter = site.start("-c", "conf.py", "-w", "1", "-k", "asgi", "hello_asgi:application")
+    assert get(arbiter.port).body == b"hello"
+    assert arbiter.stop() == 0
+    log = arbiter.log()
+    assert hooks_in(log) == ["nworkers_changed", "on_starting", "when_ready", "pre_fork", "post_fork",
+                             "post_worker_init", "worker_exit", "child_exit", "on_exit"]
+    for name in ("pre_request", "post_request"):
+        assert re.search(rf"conf\.py:\d+: {name} has no effect with the worker class asgi", log)

@@ -6,7 +6,9 @@ import pathlib
 import re
 import signal
 
-from harness import get, needs, process_alive, process_title, wait_until
+import pytest
+
+from harness import SANITIZER, get, needs, process_alive, process_title, wait_until
 
 # Says which process imported it, and which one answers.
 IMPORTED_BY = """
@@ -187,3 +189,44 @@ def application(environ, start_response):
     (end,) = arbiter.exits()
     assert (end["pid"], end["cause"]) == (grown, "max-memory"), end
     assert set(workers) - {grown} <= set(arbiter.workers())
+
+
+ASGI_IMPORTED_BY = """
+import os
+IMPORTED_BY = os.getpid()
+async def application(scope, receive, send):
+    if scope["type"] != "http":
+        raise NotImplementedError
+    await send({{"type": "http.response.start", "status": 200, "headers": []}})
+    await send({{"type": "http.response.body",
+                "body": f"{number} {{IMPORTED_BY}} {{os.getpid()}} 0".encode()}})
+"""
+
+
+@pytest.mark.parametrize("worker_class, source", [
+    ("asgi", ASGI_IMPORTED_BY),
+    pytest.param("gevent", IMPORTED_BY, marks=pytest.mark.skipif(
+        "address" in SANITIZER, reason="greenlets move stacks, which AddressSanitizer doesn't know")),
+], ids=["asgi", "gevent"])
+def test_classes_with_a_loop_of_their_own_are_forked_and_reloaded_too(site, worker_class, source):
+    if worker_class == "gevent":
+        needs("python3:gevent")
+    site.write("code.py", source.format(number=1))
+    arbiter = site.start("-w", "2", "-k", worker_class, "--preload", "code:application")
+    (template,) = templates(site, arbiter)
+    version, imported_by, answered_by, _ = answer(arbiter)
+    assert (version, imported_by) == (1, template) and answered_by in arbiter.workers()
+    site.write("code.py", source.format(number=22))
+    assert arbiter.cornctl("reload").returncode == 0
+    assert answer(arbiter)[0] == 22
+    assert arbiter.stop() == 0
+    site.assert_nothing_left()
+
+
+def test_saved_file_reloads_a_preloaded_application(site):
+    site.write("code.py", IMPORTED_BY.format(number=1))
+    arbiter = site.start("-w", "2", "--preload", "--reload", "code:application")
+    assert answer(arbiter)[0] == 1
+    site.write("code.py", IMPORTED_BY.format(number=22))
+    wait_until(lambda: answer(arbiter)[0] == 22, "the new code to serve")
+    assert arbiter.stop() == 0

@@ -104,3 +104,10 @@ def test_workers_end_with_their_cause_in_the_history(site):
     assert result.returncode == 0, result
     ends = wait_until(arbiter.exits, "the worker's end in the history")
     assert [(end["pid"], end["cause"]) for end in ends] == [(worker, "killed-by-operator")]
+
+
+def test_setting_without_effect_is_told_in_the_log(site):
+    arbiter = site.start("--worker-tmp-dir", "/dev/shm", "wsgi_test:application")
+    arbiter.wait_for_log(r"\[WARNING\] command line: worker_tmp_dir has no effect: ")
+    arbiter.send(signal.SIGHUP)
+    arbiter.wait_for_log("worker_tmp_dir has no effect", count=2)
