@@ -13,6 +13,9 @@ base::LogLevel log_level_named(const std::string& name) {
   return base::LogLevel::kInfo;
 }
 
+constexpr std::string_view kCgroupForms =
+    "off, auto or the absolute path of a memory control group is wanted";
+
 std::vector<Setting> logs() {
   return {
       {.name = "accesslog",
@@ -163,6 +166,27 @@ std::vector<Setting> process() {
        .default_note = "unchanged; 0 for unix sockets",
        .help = "Mode bits that files of the workers and unix sockets don't get, in octal: 022.",
        .to_pool = [](const Value& v, PoolSettings& p) { p.umask = v.u32(); }},
+      {.name = "worker_cgroups",
+       .flags = "--worker-cgroups",
+       .placeholder = "DIRECTORY",
+       .scope = Scope::kArbiter,
+       .group = Group::kProcess,
+       .gunicorn = false,
+       .default_text = "off",
+       .wanted = "off, auto or the absolute path of a memory control group",
+       .help = "Gives each worker a memory control group of its own, so that an end out of memory "
+               "is certain: in this control group, or with auto in the arbiter's own.",
+       .more = "A group of version 2 must have no processes and be arbiterd's to write to; auto "
+               "works with version 1 only. Moving a worker into its group takes the kernel up to "
+               "20 ms, in which no process of the machine can fork.",
+       .on_reload = OnReload::kRestart,
+       .problem =
+           [](const Value& v) {
+             const std::string& text = v.text();
+             const bool fits = text == "off" || text == "auto" || text.starts_with("/");
+             return std::string(fits ? "" : kCgroupForms);
+           },
+       .to_arbiter = [](const Value& v, ArbiterSettings& a) { a.worker_cgroups = v.text(); }},
       {.name = "workerd",
        .flags = "--workerd",
        .placeholder = "PATH",

@@ -58,7 +58,8 @@ struct ArbiterSettings {
   std::string control;  // control address; empty: default socket in the runtime directory
   std::string pid_file;
   bool daemon = false;
-  std::string workerd;  // path; empty: searched for
+  std::string workerd;         // path; empty: searched for
+  std::string worker_cgroups;  // off, auto or the directory of a control group
   base::LogOptions log;
   base::StatsdOptions statsd;
   base::SyslogOptions syslog;

@@ -63,7 +63,7 @@ struct Inspected {
 struct WorkerExited {
   WorkerId worker;
   ExitStatus status;
-  bool out_of_memory = false;  // the kernel's counters say so
+  OutOfMemory out_of_memory = OutOfMemory::kNo;
 };
 
 // ---- commands ----

@@ -158,10 +158,19 @@ void Pool::inspected(Worker& worker, const Inspected& seen, Turn& turn) {
   }
 }
 
-void Pool::exited(Worker& worker, const ExitStatus& status, bool out_of_memory, Turn& turn) {
-  const Cause cause = cause_of_end(worker, status, out_of_memory);
+void Pool::exited(Worker& worker, const ExitStatus& status, OutOfMemory out_of_memory, Turn& turn) {
+  const Cause cause = cause_of_end(worker, status, out_of_memory != OutOfMemory::kNo);
   std::string text = to_string(status);
-  if (out_of_memory) text += ", out of memory (inferred: the kernel's count of such kills grew)";
+  switch (out_of_memory) {
+    case OutOfMemory::kNo:
+      break;
+    case OutOfMemory::kInferred:
+      text += ", out of memory (inferred: the kernel's count of such kills grew)";
+      break;
+    case OutOfMemory::kCertain:
+      text += ", out of memory (counted in the worker's own control group)";
+      break;
+  }
   if (worker.state == WorkerState::kBooting) text += " before it was ready";
   if (!worker.end_reason.empty()) text += ": " + worker.end_reason;
   publish(RecordKind::kWorkerExited, &worker, text, turn, cause, status);

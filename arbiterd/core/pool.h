@@ -114,7 +114,7 @@ class Pool {
   void retiring(Worker& worker, Cause cause, Turn& turn);
   void inspected(Worker& worker, const Inspected& seen, Turn& turn);
   // The worker is gone afterwards.
-  void exited(Worker& worker, const ExitStatus& status, bool out_of_memory, Turn& turn);
+  void exited(Worker& worker, const ExitStatus& status, OutOfMemory out_of_memory, Turn& turn);
 
   // ---- commands ----
   // `after` is 1 to kMaxWorkers. `wake`: a dormant pool comes back.

@@ -84,6 +84,13 @@ std::string to_string(const ExitStatus& status);
 // For sentences to people: "250 ms", "30 s", "2.5 s".
 std::string to_text(Duration duration);
 
+// Whether the kernel has killed a worker for want of memory.
+enum class OutOfMemory : std::uint8_t {
+  kNo,
+  kInferred,  // the count of a control group grew that the worker shares with others
+  kCertain,   // that of the worker's own group
+};
+
 enum class Handover : std::uint8_t { kOverlap, kExclusive };
 
 // What the core needs to know of a pool's settings. Durations of zero mean "no limit", except

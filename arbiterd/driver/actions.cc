@@ -108,6 +108,12 @@ base::Result<WorkerProcess> Arbiter::launch(SpawnPlan plan) {
 
 base::Status Arbiter::watch(const WorkerProcess& worker, base::UniqueFd pidfd) {
   const core::WorkerId id = worker.id;
+  if (cgroups_) {
+    if (auto added = cgroups_->add(worker.pid, pidfd.get()); !added) {
+      base::log_warning("worker {} gets no control group of its own: {}", worker.pid,
+                        added.error().message);
+    }
+  }
   if (auto watched = children_->watch(
           worker.pid, std::move(pidfd),
           [this, id](pid_t, const os::ExitStatus& status) { on_exit(id, status); });

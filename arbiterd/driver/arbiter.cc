@@ -2,6 +2,7 @@
 #include "arbiterd/driver/arbiter.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -75,6 +76,7 @@ base::Status Arbiter::prepare() {
       *loop_, [this](const os::SignalLevels& levels) { on_signals(levels); });
   if (!signals) return tl::unexpected(signals.error());
   signals_ = std::move(*signals);
+  if (auto opened = open_cgroups(); !opened) return opened;
   door_ = std::make_unique<LoopDoor>(*this);
   prepare_templates();
   if (script_ != nullptr) {
@@ -98,6 +100,21 @@ base::Status Arbiter::prepare() {
     timers_.run_due(loop_->now());
     feed(core::DeadlineReached{});
   });
+  return {};
+}
+
+base::Status Arbiter::open_cgroups() {
+  const std::string& setting = loaded_.settings.arbiter.worker_cgroups;
+  if (setting.empty() || setting == "off") return {};
+  const bool automatic = setting == "auto";
+  auto opened = os::WorkerCgroups::open(automatic ? "" : setting);
+  if (opened) {
+    cgroups_ = std::move(*opened);
+    return {};
+  }
+  const std::string why = fmt::format("worker_cgroups = {}: {}", setting, opened.error().message);
+  if (!automatic) return base::fail(why);
+  base::log_warning("{}; workers get no control group of their own", why);
   return {};
 }
 
@@ -251,9 +268,19 @@ void Arbiter::on_exit(core::WorkerId id, const os::ExitStatus& status) {
   note_last_request(left, end);
   dumps_->on_exit(id, found->second.pid);
   const auto ended = workers_.extract(found);
-  const bool killed = status.kind == os::ExitStatus::Kind::kSignaled && status.code == SIGKILL;
+  const core::OutOfMemory out_of_memory = out_of_memory_of(ended.mapped().pid, status);
+  if (cgroups_) cgroups_->remove(ended.mapped().pid);
   hooks_->child_exited(hook_scene(), ended.mapped(), status);
-  feed(core::WorkerExited{id, std::move(end), killed && oom_counter_.claim(loop_->now())});
+  feed(core::WorkerExited{id, std::move(end), out_of_memory});
+}
+
+core::OutOfMemory Arbiter::out_of_memory_of(pid_t pid, const os::ExitStatus& status) {
+  const bool killed = status.kind == os::ExitStatus::Kind::kSignaled && status.code == SIGKILL;
+  if (!killed) return core::OutOfMemory::kNo;
+  // Both are asked, so that the common count's kill is claimed by whom it belongs to.
+  const bool counted = oom_counter_.claim(loop_->now());
+  if (cgroups_ && cgroups_->killed_for_memory(pid)) return core::OutOfMemory::kCertain;
+  return counted ? core::OutOfMemory::kInferred : core::OutOfMemory::kNo;
 }
 
 void Arbiter::log_notes() const {

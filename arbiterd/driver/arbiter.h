@@ -34,6 +34,7 @@
 #include "arbiterd/os/oom_counter.h"
 #include "arbiterd/os/process_launcher.h"
 #include "arbiterd/os/signals.h"
+#include "arbiterd/os/worker_cgroups.h"
 
 namespace corn::driver {
 
@@ -118,6 +119,8 @@ class Arbiter {
   base::Result<SpawnPlan> plan_spawn(const core::SpawnWorker& action) const;
   base::Result<WorkerProcess> launch(SpawnPlan plan);
   base::Status watch(const WorkerProcess& worker, base::UniqueFd pidfd);
+  base::Status open_cgroups();
+  core::OutOfMemory out_of_memory_of(pid_t pid, const os::ExitStatus& status);
 
   // ---- from one arbiter to the next (succession.cc) ----
   [[nodiscard]] InstanceState instance_state(bool for_upgrade) const;
@@ -178,6 +181,7 @@ class Arbiter {
   os::CloneLauncher launcher_;
   os::Notifier notifier_;
   os::OomCounter oom_counter_ = os::OomCounter::of_this_process();
+  std::unique_ptr<os::WorkerCgroups> cgroups_;  // null: workers share the arbiter's
   std::optional<os::DaemonStart> daemon_;
   Timers timers_;
   core::Supervisor supervisor_;

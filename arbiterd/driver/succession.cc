@@ -139,7 +139,7 @@ void Arbiter::resume() {
   for (const core::WorkerId id : ended) {
     core::ExitStatus unknown;
     unknown.known = false;
-    feed(core::WorkerExited{id, unknown, false});
+    feed(core::WorkerExited{id, unknown, core::OutOfMemory::kNo});
   }
   const auto workers = std::move(estate_->workers);
   estate_.reset();

@@ -94,6 +94,7 @@ SETTINGS = (
     {"name": "user", "kind": "text", "default": None, "flags": ["-u", "--user"], "numeric_text": True, "wanted": "the name or number of a user"},
     {"name": "group", "kind": "text", "default": None, "flags": ["-g", "--group"], "numeric_text": True, "wanted": "the name or number of a group"},
     {"name": "umask", "kind": "mask", "default": None, "flags": ["-m", "--umask"], "wanted": "a file mode mask from 0 to 0777, in octal with a leading 0 such as 022"},
+    {"name": "worker_cgroups", "kind": "text", "default": "off", "flags": ["--worker-cgroups"], "gunicorn": False, "wanted": "off, auto or the absolute path of a memory control group"},
     {"name": "workerd", "kind": "text", "default": None, "flags": ["--workerd"], "gunicorn": False, "wanted": "a line of text"},
     {"name": "on_starting", "kind": "hook", "default": None},
     {"name": "on_reload", "kind": "hook", "default": None},

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from harness import APPLICATIONS, BIN, get, needs, wait_until
+from harness import APPLICATIONS, BIN, SANITIZER, get, needs, wait_until
 from load import Load
 from wire import Wire
 
@@ -383,6 +383,7 @@ def test_a_dump_shows_what_the_loop_is_in(serve):
     wire.socket.close()
 
 
+@pytest.mark.skipif(bool(SANITIZER), reason="sanitizers have threads of their own that wake up")
 def test_an_idle_worker_sleeps(serve):
     arbiter = serve()
     assert get(arbiter.port).status == 200

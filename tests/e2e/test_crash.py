@@ -194,9 +194,16 @@ bind = "127.0.0.1:0"
     assert arbiter.stop() == 0
 
 
+def in_group(pid, parent):
+    """Whether the process is in a memory control group of its own below `parent`."""
+    groups = pathlib.Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii")
+    return f"/{parent.name}/corn-{pid}\n" in groups
+
+
 @pytest.mark.skipif(not (MEMORY_GROUPS / "memory.oom_control").exists() or os.geteuid() != 0,
                     reason="needs root and the memory controller of control groups, version 1")
-def test_a_worker_that_the_kernel_kills_for_memory_is_told_from_a_foreign_kill(site):
+@pytest.mark.parametrize("cgroups, told", [("off", "inferred"), ("auto", "worker's own control group")])
+def test_a_worker_that_the_kernel_kills_for_memory_is_told_from_a_foreign_kill(site, cgroups, told):
     site.write("eat.py", "from wsgi_test import application as hello\n"
                "def application(environ, start_response):\n"
                "    if environ['PATH_INFO'] == '/eat':\n        bytearray(400 << 20)\n"
@@ -205,12 +212,14 @@ def test_a_worker_that_the_kernel_kills_for_memory_is_told_from_a_foreign_kill(s
     group.mkdir()
     try:
         (group / "memory.limit_in_bytes").write_text(str(256 << 20))
-        arbiter = site.start("-w", "2", "eat:application", preexec_fn=lambda: (
-            group / "cgroup.procs").write_text(str(os.getpid())))
+        arbiter = site.start("-w", "2", "--worker-cgroups", cgroups, "eat:application",
+                             preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid())))
+        if cgroups == "auto":
+            wait_until(lambda: all(in_group(pid, group) for pid in arbiter.workers()), "the groups")
         with pytest.raises(OSError):
             get(arbiter.port, "/eat")
         end = wait_until(arbiter.exits, "the worker's end")[0]
-        assert end["cause"] == "out-of-memory" and "inferred" in end["text"]
+        assert end["cause"] == "out-of-memory" and told in end["text"]
         arbiter.wait_ready(2)
         os.kill(arbiter.workers()[0], signal.SIGKILL)
         wait_until(lambda: len(arbiter.exits()) == 2, "the second end")

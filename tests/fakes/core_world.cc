@@ -80,7 +80,9 @@ void CoreWorld::schedule_exit(WorkerId id, Duration delay, int code, int signal)
   core::ExitStatus status;
   status.code = code;
   status.signal = signal;
-  schedule(delay, core::WorkerExited{id, status, signal == SIGKILL && chance(10)});
+  schedule(delay, core::WorkerExited{id, status,
+                                     signal == SIGKILL && chance(10) ? core::OutOfMemory::kInferred
+                                                                     : core::OutOfMemory::kNo});
 }
 
 std::optional<WorkerId> CoreWorld::some_worker() {
@@ -194,7 +196,7 @@ void CoreWorld::misfortune() {
       break;
     }
     case 6:
-      feed(core::WorkerExited{WorkerId{id->value + 1000}, {}, false});
+      feed(core::WorkerExited{WorkerId{id->value + 1000}, {}, core::OutOfMemory::kNo});
       break;
     default:
       schedule_exit(*id, milliseconds(0), 1, 0);

@@ -113,6 +113,9 @@ TEST(StoppedThread, ASignalThatComesMeanwhileIsDelivered) {
 }
 
 TEST(StoppedThread, UninterruptibleSleepIsSaidAndNotWaitedFor) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "ThreadSanitizer makes a fork(2) of vfork(2), in which nobody sleeps so";
+#endif
   // A parent sleeps so until what it has vforked ends or runs another program.
   const Child child([] {
     if (::vfork() == 0) {

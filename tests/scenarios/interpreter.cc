@@ -2,7 +2,7 @@
 #include "tests/scenarios/interpreter.h"
 
 #include <fmt/core.h>
-#include <string.h>
+#include <cstring>
 
 #include <algorithm>
 #include <charconv>
@@ -284,7 +284,7 @@ class Interpreter {
   void exited(Words& words) {
     std::vector<WorkerId> workers;
     core::ExitStatus status;
-    bool out_of_memory = false;
+    auto out_of_memory = core::OutOfMemory::kNo;
     while (!words.empty()) {
       const auto [key, value] = key_and_value(take_first(words));
       if (key == "status") {
@@ -296,10 +296,10 @@ class Interpreter {
       } else if (key == "unknown") {
         status.known = false;
       } else if (key == "oom") {
-        out_of_memory = true;
+        out_of_memory =
+            value == "certain" ? core::OutOfMemory::kCertain : core::OutOfMemory::kInferred;
       } else {
-        const std::vector<WorkerId> some = to_workers(key);
-        workers.insert(workers.end(), some.begin(), some.end());
+        for (const WorkerId id : to_workers(key)) workers.push_back(id);
       }
     }
     for (const WorkerId id : workers) feed(core::WorkerExited{id, status, out_of_memory});

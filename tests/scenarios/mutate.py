@@ -252,6 +252,9 @@ MUTATIONS = [
     ("out of memory is told from a foreign kill", "worker_fsm.cc", STATEMENT,
      "return Cause::kOutOfMemory;", "return Cause::kCrashed;",
      "crash-out-of-memory-is-told-from-a-foreign-kill"),
+    ("what is inferred is said to be", "pool.cc", STATEMENT,
+     'text += ", out of memory (inferred: the kernel\'s count of such kills grew)";', 'text += ", out of memory";',
+     "crash-out-of-memory-is-told-from-a-foreign-kill"),
 ]
 
 
