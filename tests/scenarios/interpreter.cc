@@ -2,11 +2,11 @@
 #include "tests/scenarios/interpreter.h"
 
 #include <fmt/core.h>
-#include <cstring>
 
 #include <algorithm>
 #include <charconv>
 #include <csignal>
+#include <cstring>
 #include <deque>
 #include <fstream>
 #include <map>
