@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from harness import BIN, ECHO_QUERY, get, wait_until
+from harness import BIN, ECHO_QUERY, SANITIZER, get, wait_until
 from load import Load
 
 UPGRADES = int(os.environ.get("CORN_UPGRADES", "5"))
@@ -214,7 +214,8 @@ def test_cornctl_is_answered_whenever_it_asks_during_upgrades(site):
         stop.set()
         asking.join()
     failed = [(a.args, a.returncode, a.stderr) for a in answers if a.returncode != 0]
-    assert not failed and len(answers) > 15, (len(answers), failed)
+    least = 5 if SANITIZER else 15  # an instrumented cornctl takes a second
+    assert not failed and len(answers) > least, (len(answers), failed)
     last = int(arbiter.events()[-1]["sequence"])
     assert arbiter.stop() == 0
     output, complaint = follower.communicate()
