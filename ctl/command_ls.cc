@@ -1,7 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <google/protobuf/struct.pb.h>
-#include <google/protobuf/util/json_util.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -29,35 +26,14 @@ Expected<api::GetStatusResponse> status_of(const Instance& instance,
   return client.ask(&api::Arbiter::Stub::GetStatus, api::GetStatusRequest());
 }
 
-// {"instances": [{"instance": NAME, "address": ADDRESS, "error": WHY} or with "arbiter" and
-// "pools", as GetStatus has them]}
-class JsonList {
- public:
-  void add(const Instance& instance, const Expected<api::GetStatusResponse>& status) {
-    google::protobuf::Struct& entry = *(*list_.mutable_fields())["instances"]
-                                           .mutable_list_value()
-                                           ->add_values()
-                                           ->mutable_struct_value();
-    if (status) {
-      google::protobuf::util::JsonPrintOptions options;
-      options.always_print_primitive_fields = true;
-      std::string text;
-      static_cast<void>(google::protobuf::util::MessageToJsonString(*status, &text, options));
-      static_cast<void>(google::protobuf::util::JsonStringToMessage(text, &entry));
-    } else {
-      (*entry.mutable_fields())["error"].set_string_value(status.error().message);
-    }
-    (*entry.mutable_fields())["instance"].set_string_value(instance.name);
-    (*entry.mutable_fields())["address"].set_string_value("unix:" + instance.path);
-  }
-  void print() {
-    (*list_.mutable_fields())["instances"].mutable_list_value();
-    print_json(list_);
-  }
-
- private:
-  google::protobuf::Struct list_;
-};
+// {"instance": NAME, "address": ADDRESS, "error": WHY}, or with "arbiter" and "pools", as GetStatus
+// has them.
+std::string entry(const Instance& instance, const Expected<api::GetStatusResponse>& status) {
+  std::string text = R"({"instance":)" + to_json(instance.name) + R"(,"address":)" +
+                     to_json("unix:" + instance.path) + ',';
+  if (status) return text + to_json(*status).substr(1);
+  return text + R"("error":)" + to_json(status.error().message) + '}';
+}
 
 std::vector<Table::Cell> row(const Instance& instance,
                              const Expected<api::GetStatusResponse>& status) {
@@ -88,9 +64,11 @@ Outcome run_ls(const Session& session) {
   if (session.timeout) limit = std::min(limit, session.limit(kQuickLimit));
   const std::vector<Instance> instances = running_instances();
   if (session.json) {
-    JsonList list;
-    for (const Instance& instance : instances) list.add(instance, status_of(instance, limit));
-    list.print();
+    std::string list;
+    for (const Instance& instance : instances) {
+      list += (list.empty() ? "" : ",") + entry(instance, status_of(instance, limit));
+    }
+    print_line(R"({"instances":[)" + list + "]}");
     return {};
   }
   if (instances.empty()) {

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <google/protobuf/struct.pb.h>
-
 #include <string>
 
 #include "ctl/client.h"
@@ -27,10 +25,9 @@ Outcome run_version(const Session& session) {
   const bool named = !session.control.empty() || !session.instance.empty();
   if (!arbiter && named) return tl::unexpected(arbiter.error());
   if (session.json) {
-    google::protobuf::Struct versions;
-    (*versions.mutable_fields())["version"].set_string_value(CORN_VERSION);
-    if (arbiter) (*versions.mutable_fields())["arbiter"].set_string_value(arbiter->version());
-    print_json(versions);
+    std::string versions = R"({"version":)" + to_json(CORN_VERSION);
+    if (arbiter) versions += R"(,"arbiter":)" + to_json(arbiter->version());
+    print_line(versions + '}');
     return {};
   }
   print_line("cornctl " CORN_VERSION);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ctl/render.h"
+#include "base/json_text.h"
 
 #include <google/protobuf/util/json_util.h>
 #include <sys/ioctl.h>
@@ -72,12 +73,22 @@ Colour colour_of_state(std::string_view state) {
   return Colour::kWarning;
 }
 
-void print_json(const google::protobuf::Message& message, bool flush) {
+std::string to_json(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.always_print_primitive_fields = true;
   std::string text;
   static_cast<void>(google::protobuf::util::MessageToJsonString(message, &text, options));
-  print_line(text, flush);
+  return text;
+}
+
+std::string to_json(std::string_view text) {
+  std::string quoted = "\"";
+  base::append_json_text(text, quoted);
+  return quoted + '"';
+}
+
+void print_json(const google::protobuf::Message& message, bool flush) {
+  print_line(to_json(message), flush);
 }
 
 Outcome finish_output() {

@@ -31,7 +31,11 @@ std::string coloured(std::string_view text, Colour colour);
 // Of a pool's, worker's or arbiter's state, by its name in the API.
 Colour colour_of_state(std::string_view state);
 
-// Writes the message as one line of JSON (proto3 mapping), fields with default values included.
+// The message as one line of JSON (proto3 mapping), fields with default values included.
+std::string to_json(const google::protobuf::Message& message);
+// Text as a JSON string, quotes included.
+std::string to_json(std::string_view text);
+
 void print_json(const google::protobuf::Message& message, bool flush = false);
 
 // Waits for nothing more to be written. Fails when standard output could not take it all (disk
