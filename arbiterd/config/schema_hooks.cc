@@ -36,7 +36,9 @@ constexpr Hook kHooks[] = {
     {"worker_int", "worker_int(worker): in the worker, when it gets SIGINT or SIGQUIT."},
     {"worker_abort", "worker_abort(worker): in the worker, when it gets SIGABRT: its time is up."},
     {"pre_exec", "pre_exec(server): before an upgrade in place replaces arbiterd's program."},
-    {"pre_request", "pre_request(worker, request): before a request enters the application."},
+    {"pre_request",
+     "pre_request(worker, request): before a request enters the application, which sees what "
+     "the hook has changed in the request."},
     {"post_request",
      "post_request(worker, request, environ, response): when a request has been "
      "answered."},

@@ -140,6 +140,42 @@ def post_request(worker, req, environ, resp): worker.log.info("after %s %s", req
     assert sorted(before) == sorted(after) == [str(number) for number in range(10, 50)]
 
 
+def test_pre_request_may_change_what_the_application_sees(site):
+    site.write("wsgi_test.py", """
+def application(environ, start_response):
+    start_response("200 OK", [])
+    names = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "RAW_URI", "HTTP_X_REQUEST_ID",
+             "HTTP_X_LIST", "HTTP_X_SECRET", "HTTP_HOST", "CONTENT_TYPE")
+    return [repr([environ.get(name) for name in names]).encode()]
+""")
+    arbiter = start(site, """
+def pre_request(worker, req):
+    if req.path == "/unchanged":
+        return
+    req.headers = [header for header in req.headers if header[0] != "X-SECRET"]
+    req.headers.append(("X-Request-Id", "7"))
+    req.headers.append(("X-LIST", "b"))
+    req.headers.append(("Content-Type", "text/plain"))
+    req.method, req.path, req.query, req.uri = "PUT", "/ol%64\xe9", "x=1", "/ol%64?x=1"
+""", "-w", "1")
+    sent = {"X-Secret": "s", "X-List": "a", "Host": "h"}
+    answer = get(arbiter.port, "/new", headers=sent).body.decode()
+    assert answer == repr(["PUT", "/old\xe9", "x=1", "/ol%64?x=1", "7", "a,b", None, "h",
+                           "text/plain"])
+    answer = get(arbiter.port, "/unchanged", headers=sent).body.decode()
+    assert answer == repr(["GET", "/unchanged", "", "/unchanged", None, "a", "s", "h", None])
+
+
+def test_post_request_follows_a_pre_request_that_raised(site):
+    arbiter = start(site, """
+def pre_request(worker, req): raise ValueError("not today")
+def post_request(worker, req, environ, resp): worker.log.info("after %s %s", req.path, environ)
+""", "-w", "1")
+    assert get(arbiter.port, "/asked").status == 500
+    arbiter.wait_for_log(r"ValueError: not today")
+    arbiter.wait_for_log(r"after /asked \{\}")
+
+
 def test_numbers_of_workers_are_given_again(site):
     arbiter = start(site, WORKER_IDS, "-w", "3")
     first = dict(re.findall(r"pid (\d+) has number (\d+)", arbiter.log()))

@@ -171,17 +171,14 @@ std::string Hooks::end_worker(const std::string& name, base::Duration limit) {
   return "hook " + name + " is skipped: the interpreter's lock could not be had in time";
 }
 
-Ref Hooks::pre_request(PyObject* parts) {
-  const Ref method = Ref::steal(PyObject_GetAttrString(object_.get(), "pre_request"));
-  return method && parts != nullptr ? Ref::steal(PyObject_CallObject(method.get(), parts)) : Ref();
+bool Hooks::pre_request(PyObject* request) {
+  return static_cast<bool>(
+      Ref::steal(PyObject_CallMethod(object_.get(), "pre_request", "O", request)));
 }
 
-void Hooks::post_request(PyObject* request, PyObject* environ, PyObject* status, PyObject* headers,
-                         std::uint64_t length) {
-  const auto or_none = [](PyObject* object) { return object != nullptr ? object : Py_None; };
-  const std::string error = text_of(Ref::steal(PyObject_CallMethod(
-      object_.get(), "post_request", "OOOOK", request, or_none(environ), or_none(status),
-      or_none(headers), static_cast<unsigned long long>(length))));
+void Hooks::post_request(PyObject* request, PyObject* environ, PyObject* response) {
+  const std::string error = text_of(Ref::steal(
+      PyObject_CallMethod(object_.get(), "post_request", "OOO", request, environ, response)));
   if (!error.empty()) base::log_error("{}", error);
 }
 

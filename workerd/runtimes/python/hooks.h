@@ -56,12 +56,11 @@ class Hooks {
   // what else has become of it.
   std::string end_worker(const std::string& name, base::Duration limit);
 
-  // Around a request; with the lock. pre_request gives the hooks' request object, or null with an
-  // exception set. `parts` are the arguments of Request in hooks.py.
-  Ref pre_request(PyObject* parts);
+  // Around a request; with the lock. `request` and `response` are what the hooks get to see. False
+  // with an exception set: pre_request has raised it.
+  bool pre_request(PyObject* request);
   // Logs what the hook raises.
-  void post_request(PyObject* request, PyObject* environ, PyObject* status, PyObject* headers,
-                    std::uint64_t length);
+  void post_request(PyObject* request, PyObject* environ, PyObject* response);
 
  private:
   explicit Hooks(Ref object, std::set<std::string, std::less<>> names)

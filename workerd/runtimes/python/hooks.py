@@ -178,47 +178,6 @@ class Arbiter:
         self.systemd = False
 
 
-class Request:
-    """A request as hooks get it: a copy; changing it changes nothing."""
-
-    def __init__(self, method, uri, path, query, version, headers, scheme, remote_addr, body):
-        self.method = method
-        self.uri = uri
-        self.path = path
-        self.query = query
-        self.fragment = uri.partition("#")[2]
-        self.version = version
-        self.headers = headers
-        self.headers_list = headers
-        self.trailers = []
-        self.scheme = scheme
-        self.remote_addr = self.peer_addr = remote_addr
-        self.body = body
-        self.proxy_protocol_info = None
-
-    def should_close(self):
-        values = [value.lower() for name, value in self.headers if name == "CONNECTION"]
-        return "close" in values or (self.version <= (1, 0) and "keep-alive" not in values)
-
-
-class Response:
-    """What was answered."""
-
-    def __init__(self, request, status, headers, length):
-        self.req = request
-        self.version = "Corn"
-        self.status = status
-        code = (status or "")[:3]
-        self.status_code = int(code) if code.isdigit() else None
-        self.headers = headers
-        self.headers_sent = status is not None
-        self.sent = length
-        declared = [value for name, value in headers if name.lower() == "content-length"]
-        self.response_length = int(declared[0]) if declared and declared[0].isdigit() else None
-        self.chunked = False
-        self.upgrade = False
-
-
 class Failure(Exception):
     """A sentence, then the traceback."""
 
@@ -409,16 +368,13 @@ class Hooks:
         self.worker.alive = False
         return self.call("worker_exit", self.server, self.worker)
 
-    def pre_request(self, *parts):
+    def pre_request(self, request):
         """Raises what the hook raises: the request is answered 500 then."""
         self.worker.nr += 1
-        request = Request(*parts)
         if "pre_request" in self.functions:
             self.functions["pre_request"][0](self.worker, request)
-        return request
 
-    def post_request(self, request, environ, status, headers, length):
-        response = Response(request, status, [tuple(header) for header in headers or ()], length)
+    def post_request(self, request, environ, response):
         return self.call("post_request", self.worker, request, environ, response)
 
 

@@ -3,6 +3,12 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+
+#include "base/log.h"
+#include "workerd/runtimes/python/embedded_sources.h"
+#include "workerd/runtimes/python/exception.h"
+#include "workerd/runtimes/wsgi/hook_objects_source.h"
 
 namespace corn::wsgi {
 namespace {
@@ -42,10 +48,19 @@ std::unique_ptr<RequestHooks> RequestHooks::find() {
   if (hooks == nullptr || (!hooks->is_set("pre_request") && !hooks->is_set("post_request"))) {
     return nullptr;
   }
-  return std::unique_ptr<RequestHooks>(new RequestHooks(*hooks));
+  const Ref parts = python::run_embedded(kHookObjectsSource, "<corn hook objects>", "parts");
+  Ref request_type = parts ? Ref::steal(PyObject_GetAttrString(parts.get(), "Request")) : Ref();
+  Ref response_type = parts ? Ref::steal(PyObject_GetAttrString(parts.get(), "Response")) : Ref();
+  if (!request_type || !response_type) {
+    base::log_error("pre_request and post_request cannot be called: {}",
+                    python::take_exception().text);
+    return nullptr;
+  }
+  return std::unique_ptr<RequestHooks>(
+      new RequestHooks(*hooks, std::move(request_type), std::move(response_type)));
 }
 
-Ref RequestHooks::begin(const app::Request& request, PyObject* body) {
+Ref RequestHooks::describe(const app::Request& request, PyObject* body) {
   const http::RequestHead& head = request.head;
   const Ref method = latin1(head.method);
   const Ref uri = latin1(head.target);
@@ -55,16 +70,28 @@ Ref RequestHooks::begin(const app::Request& request, PyObject* body) {
   const Ref scheme = latin1(request.scheme);
   const Ref host = latin1(request.connection.remote_host);
   if (!method || !uri || !path || !query || !headers || !scheme || !host) return {};
-  const Ref parts = Ref::steal(
-      Py_BuildValue("(OOOO(ii)OO(OI)O)", method.get(), uri.get(), path.get(), query.get(),
-                    head.major_version, head.minor_version, headers.get(), scheme.get(), host.get(),
-                    static_cast<unsigned int>(request.connection.remote_port), body));
-  return hooks_.pre_request(parts.get());
+  return Ref::steal(PyObject_CallFunction(
+      request_type_.get(), "OOOO(ii)OO(OI)O", method.get(), uri.get(), path.get(), query.get(),
+      head.major_version, head.minor_version, headers.get(), scheme.get(), host.get(),
+      static_cast<unsigned int>(request.connection.remote_port), body));
+}
+
+bool RequestHooks::amend(PyObject* request, PyObject* environ) {
+  return static_cast<bool>(Ref::steal(PyObject_CallMethod(request, "amend", "O", environ)));
 }
 
 void RequestHooks::end(PyObject* request, PyObject* environ, const Answer& answer) {
   if (!hooks_.is_set("post_request")) return;
-  hooks_.post_request(request, environ, answer.status.get(), answer.headers.get(), answer.sent);
+  const auto or_none = [](PyObject* object) { return object != nullptr ? object : Py_None; };
+  const Ref response = Ref::steal(PyObject_CallFunction(
+      response_type_.get(), "OOOK", request, or_none(answer.status.get()),
+      or_none(answer.headers.get()), static_cast<unsigned long long>(answer.sent)));
+  const Ref variables = environ != nullptr ? Ref::borrow(environ) : Ref::steal(PyDict_New());
+  if (response && variables) {
+    hooks_.post_request(request, variables.get(), response.get());
+  } else {
+    base::log_error("post_request is not called: {}", python::take_exception().text);
+  }
 }
 
 }  // namespace corn::wsgi

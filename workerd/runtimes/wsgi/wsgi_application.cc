@@ -61,6 +61,7 @@ class WsgiApplication final : public app::Application {
     idle_handles_.clear();
     environs_.reset();
     log_variables_.reset();
+    hooks_.reset();
     for (Ref* ref : {&callable_, &file_wrapper_, &input_type_, &start_response_type_, &write_type_,
                      &early_hints_type_, &socket_type_}) {
       *ref = Ref();
@@ -125,26 +126,32 @@ class WsgiApplication final : public app::Application {
 
   void answer(Exchange& exchange, const Handles& handles) {
     if (!hooks_) [[likely]] {
-      call(exchange, handles);
+      call(exchange, handles, nullptr);
       return;
     }
     Answer answer;
     exchange.answer = &answer;
-    const Ref request = hooks_->begin(exchange.request, handles.input.get());
+    const Ref request = hooks_->describe(exchange.request, handles.input.get());
     if (!request) {
       give_up(exchange);
       return;
     }
-    const Ref environ = call(exchange, handles);
+    Ref environ;
+    if (hooks_->begin(request.get())) {
+      environ = call(exchange, handles, request.get());
+    } else {
+      give_up(exchange);
+    }
     hooks_->end(request.get(), environ.get(), answer);
   }
 
-  // Gives the environ; null when there was none.
-  Ref call(Exchange& exchange, const Handles& handles) {
+  // Gives the environ; null when there was none. `hooked`: the request as pre_request left it, or
+  // null.
+  Ref call(Exchange& exchange, const Handles& handles, PyObject* hooked) {
     Ref environ = environs_->build(
         exchange.request, {handles.input.get(), handles.early_hints.get(), handles.socket.get()});
     Ref result;
-    if (environ) {
+    if (environ && (hooked == nullptr || RequestHooks::amend(hooked, environ.get()))) {
       PyObject* arguments[] = {nullptr, environ.get(), handles.start_response.get()};
       result = Ref::steal(PyObject_Vectorcall(callable_.get(), arguments + 1,
                                               2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
@@ -207,7 +214,7 @@ class WsgiApplication final : public app::Application {
   Ref early_hints_type_;
   Ref socket_type_;
   std::unique_ptr<EnvironBuilder> environs_;
-  const std::unique_ptr<RequestHooks> hooks_ = RequestHooks::find();
+  std::unique_ptr<RequestHooks> hooks_ = RequestHooks::find();
   std::optional<LogVariables> log_variables_;  // made when the first request ends
   std::vector<Handles> idle_handles_;          // guarded by the interpreter's lock, as all of it
 };
