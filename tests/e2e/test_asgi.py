@@ -408,6 +408,37 @@ def test_requests_are_logged(serve, site):
                and '"GET /raise HTTP/1.1" 500' in arbiter.output(), "two lines in the access log")
 
 
+KEPT = """
+kept = []
+async def application(scope, receive, send):
+    assert scope["type"] == "http"
+    if scope["path"] == "/cycle":
+        scope["myself"], scope["end"] = scope, (receive, send)
+    else:
+        kept.append((receive, send))
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while scope["path"] == "/endless":
+        await send({"type": "http.response.body", "body": b"more", "more_body": True})
+    await send({"type": "http.response.body", "body": b"ok"})
+"""
+
+
+def test_what_an_application_keeps_does_not_disturb_the_workers_end(site, loop):
+    site.write("kept.py", KEPT)
+    arbiter = site.start("-w", "1", *loop, "--graceful-timeout", "1", "kept:application")
+    for path in ("/cycle", "/kept"):
+        assert get(arbiter.port, path).body == b"ok"
+    with Wire(arbiter.port) as wire:
+        wire.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n")
+        wire.read_head()
+        arbiter.send(signal.SIGHUP)
+        end = wait_until(arbiter.exits, "the worker's end")[0]
+    assert end["cause"] == "reloaded"
+    get(arbiter.port, "/cycle")
+    assert arbiter.stop() == 0
+    assert "crashed" not in arbiter.log()
+
+
 def test_uvloop_must_be_there_where_it_is_wanted(site):
     shutil.copy(APPLICATIONS / "asgi_cases.py", site.app)
     site.write("uvloop.py", "raise ImportError\n")

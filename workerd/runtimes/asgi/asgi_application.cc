@@ -2,6 +2,7 @@
 #include "workerd/runtimes/asgi/asgi_application.h"
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -51,7 +52,8 @@ const char* name_of(base::AsgiLifespan lifespan) {
 // All functions but run() and the destructor with the interpreter's lock, on the loop's thread.
 class AsgiApplication final : public app::AsyncApplication, private app::HostLoop {
  public:
-  explicit AsgiApplication(const base::WorkerConfig& config) : context_(config) {}
+  explicit AsgiApplication(const base::WorkerConfig& config)
+      : context_(std::make_shared<Context>(config)) {}
 
   ~AsgiApplication() override {
     const python::GilHold hold;
@@ -72,9 +74,9 @@ class AsgiApplication final : public app::AsyncApplication, private app::HostLoo
   // app::AsyncApplication
   void begin(app::AsyncExchange& exchange) override {
     if (exchange.asks_for_websocket()) {
-      Call::begin<WebSocketCall>(*context_, exchange);
+      Call::begin<WebSocketCall>(context_, exchange);
     } else {
-      Call::begin<HttpCall>(*context_, exchange);
+      Call::begin<HttpCall>(context_, exchange);
     }
   }
   app::HostLoop* host_loop() override { return this; }
@@ -96,7 +98,7 @@ class AsgiApplication final : public app::AsyncApplication, private app::HostLoo
     return *static_cast<AsgiApplication*>(PyCapsule_GetPointer(capsule, nullptr));
   }
 
-  std::optional<Context> context_;
+  std::shared_ptr<Context> context_;
   Ref host_;  // host.py's Host
   Ref stop_;
   Ref call_soon_;

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <memory>
 #include <tuple>
+#include <utility>
 
 #include "base/log.h"
 #include "workerd/runtimes/python/exception.h"
@@ -178,16 +179,16 @@ bool Call::make_types() {
   return true;
 }
 
-Call::Call(Context& context, app::AsyncExchange& exchange)
-    : context_(context),
+Call::Call(std::shared_ptr<Context> context, app::AsyncExchange& exchange)
+    : context_(std::move(context)),
       exchange_(&exchange),
       what_(fmt::format("{} {}", exchange.head().method, exchange.head().target)),
-      place_(context.calls.insert(context.calls.end(), this)) {
+      place_(context_->calls.insert(context_->calls.end(), this)) {
   exchange.set_handler(*this);
 }
 
 Call::~Call() {
-  context_.calls.erase(place_);
+  context_->calls.erase(place_);
   cancel_timer();
   leave();
 }
@@ -202,10 +203,10 @@ void Call::start(std::unique_ptr<Call> owned) {
   object->call = call;
   const Ref self = Ref::steal(reinterpret_cast<PyObject*>(object));
   call->self_ = self.get();
-  PyObject* arguments[] = {nullptr, self.get(), call->context_.loop.get()};
-  call->task_ = Ref::steal(PyObject_Vectorcall(call->context_.task_type.get(), arguments + 1,
+  PyObject* arguments[] = {nullptr, self.get(), call->context_->loop.get()};
+  call->task_ = Ref::steal(PyObject_Vectorcall(call->context_->task_type.get(), arguments + 1,
                                                1 | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                                               call->context_.task_arguments.get()));
+                                               call->context_->task_arguments.get()));
   if (!call->task_) call->log_failure("Error handling request");
 }
 
@@ -215,7 +216,7 @@ bool Call::call_application() {
   const Ref send = new_end(self_, &do_send);
   if (!scope || !receive || !send) return false;
   PyObject* arguments[] = {nullptr, scope.get(), receive.get(), send.get()};
-  const Ref made = Ref::steal(PyObject_Vectorcall(context_.application.get(), arguments + 1,
+  const Ref made = Ref::steal(PyObject_Vectorcall(context_->application.get(), arguments + 1,
                                                   3 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
   if (made) coroutine_ = iterator_of(made.get());
   return static_cast<bool>(coroutine_);
@@ -250,7 +251,7 @@ PyObject* Call::throw_in(PyObject* arguments) {
   PyObject* yielded = nullptr;
   if (coroutine_) {
     const Ref method =
-        Ref::steal(PyObject_GetAttr(coroutine_.get(), context_.names.throw_in.get()));
+        Ref::steal(PyObject_GetAttr(coroutine_.get(), context_->names.throw_in.get()));
     if (method) yielded = PyObject_Call(method.get(), arguments, nullptr);
     if (yielded != nullptr) return yielded;
     const bool returned = PyErr_ExceptionMatches(PyExc_StopIteration) != 0;
@@ -267,7 +268,7 @@ void Call::close() {
   begun_ = true;
   if (coroutine_) {
     const Ref closed =
-        Ref::steal(PyObject_CallMethodNoArgs(coroutine_.get(), context_.names.close.get()));
+        Ref::steal(PyObject_CallMethodNoArgs(coroutine_.get(), context_->names.close.get()));
     if (!closed) log_failure("Error ending request");
   }
   settle(false);
@@ -291,8 +292,8 @@ void Call::settle(bool raised) {
 void Call::leave() {
   cancel_timer();
   if (app::AsyncExchange* exchange = std::exchange(exchange_, nullptr)) exchange->leave();
-  receivers_.wake(context_);
-  senders_.wake(context_);
+  receivers_.wake(*context_);
+  senders_.wake(*context_);
 }
 
 void Call::on_abandoned() {
@@ -303,28 +304,28 @@ void Call::on_abandoned() {
 void Call::on_change() {
   if (exchange_ == nullptr) return;
   if (!client_gone_ && exchange_->client_ended()) note_client_gone();
-  if (senders_.any() && (client_gone_ || !exchange_->congested())) senders_.wake(context_);
+  if (senders_.any() && (client_gone_ || !exchange_->congested())) senders_.wake(*context_);
   changed();
 }
 
 // The application is told by receive(). If that doesn't bring it to an end, its task is cancelled.
 void Call::note_client_gone() {
   client_gone_ = true;
-  receivers_.wake(context_);
+  receivers_.wake(*context_);
   begin_grace();
 }
 
 void Call::begin_grace() {
   if (!task_ || grace_timer_) return;
-  const auto grace = context_.config.asgi_disconnect_grace;
+  const auto grace = context_->config.asgi_disconnect_grace;
   if (grace.count() == 0 || (exchange_ != nullptr && exchange_->given_up())) {
-    std::ignore = Ref::steal(PyObject_CallMethodNoArgs(task_.get(), context_.names.cancel.get()));
+    std::ignore = Ref::steal(PyObject_CallMethodNoArgs(task_.get(), context_->names.cancel.get()));
   } else {
-    const Ref cancel = Ref::steal(PyObject_GetAttr(task_.get(), context_.names.cancel.get()));
+    const Ref cancel = Ref::steal(PyObject_GetAttr(task_.get(), context_->names.cancel.get()));
     const std::chrono::duration<double> seconds = grace;
     if (cancel) {
       grace_timer_ = Ref::steal(
-          PyObject_CallFunction(context_.call_later.get(), "dO", seconds.count(), cancel.get()));
+          PyObject_CallFunction(context_->call_later.get(), "dO", seconds.count(), cancel.get()));
     }
   }
   if (PyErr_Occurred() != nullptr) log_failure("Error ending request");
@@ -333,7 +334,7 @@ void Call::begin_grace() {
 void Call::cancel_timer() {
   if (!grace_timer_) return;
   std::ignore =
-      Ref::steal(PyObject_CallMethodNoArgs(grace_timer_.get(), context_.names.cancel.get()));
+      Ref::steal(PyObject_CallMethodNoArgs(grace_timer_.get(), context_->names.cancel.get()));
   PyErr_Clear();
   grace_timer_ = Ref();
 }

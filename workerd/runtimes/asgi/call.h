@@ -33,7 +33,7 @@ class Call : public app::AsyncHandler {
  public:
   // Begins; the task will call the application. What goes wrong is logged and fails the request.
   template <typename Kind>
-  static void begin(Context& context, app::AsyncExchange& exchange) {
+  static void begin(const std::shared_ptr<Context>& context, app::AsyncExchange& exchange) {
     start(std::make_unique<Kind>(context, exchange));
   }
 
@@ -58,7 +58,7 @@ class Call : public app::AsyncHandler {
   virtual PyObject* send(PyObject* message) = 0;
 
  protected:
-  Call(Context& context, app::AsyncExchange& exchange);
+  Call(std::shared_ptr<Context> context, app::AsyncExchange& exchange);
 
   // Null with an exception set on failure.
   virtual python::Ref make_scope() = 0;
@@ -89,14 +89,16 @@ class Call : public app::AsyncHandler {
   void log_failure(std::string_view what) const;
   [[nodiscard]] bool raised_for_want_of_client() const;
 
-  Context& context_;
+  // Shared: Python objects that the application keeps, or that only the garbage collector finds,
+  // have their call outlive the runtime, until the interpreter's end.
+  const std::shared_ptr<Context> context_;
 
  private:
   class ReceiveSource final : public Source {
    public:
     explicit ReceiveSource(Call& call) : call_(call) {}
     PyObject* poll() override { return call_.next_message(); }
-    python::Ref wait() override { return call_.receivers_.add(call_.context_); }
+    python::Ref wait() override { return call_.receivers_.add(*call_.context_); }
 
    private:
     Call& call_;
@@ -105,7 +107,7 @@ class Call : public app::AsyncHandler {
    public:
     explicit SendSource(Call& call) : call_(call) {}
     PyObject* poll() override;
-    python::Ref wait() override { return call_.senders_.add(call_.context_); }
+    python::Ref wait() override { return call_.senders_.add(*call_.context_); }
 
    private:
     Call& call_;

@@ -14,7 +14,8 @@ namespace corn::asgi {
 
 class Call;
 
-// What all calls of the application have in common. With the interpreter's lock.
+// What all calls of the application have in common; theirs as much as the runtime's. With the
+// interpreter's lock.
 struct Context {
   explicit Context(const base::WorkerConfig& worker_config) : config(worker_config) {}
   Context(const Context&) = delete;

@@ -19,7 +19,7 @@ bool is_type(PyObject* type, const Ref& name) {
 
 }  // namespace
 
-Ref HttpCall::make_scope() { return context_.scopes->build(*exchange()); }
+Ref HttpCall::make_scope() { return context_->scopes->build(*exchange()); }
 
 // ---- receive ----
 
@@ -55,7 +55,7 @@ PyObject* HttpCall::request_message() {
   }
   body_given_ = exchange()->body_whole() && exchange()->body_available() == 0;
   Ref message = Ref::steal(PyDict_New());
-  const auto& names = context_.names;
+  const auto& names = context_->names;
   if (!message || PyDict_SetItem(message.get(), names.type.get(), names.http_request.get()) < 0 ||
       PyDict_SetItem(message.get(), names.body.get(), body.get()) < 0 ||
       PyDict_SetItem(message.get(), names.more_body.get(), body_given_ ? Py_False : Py_True) < 0) {
@@ -66,21 +66,21 @@ PyObject* HttpCall::request_message() {
 
 PyObject* HttpCall::disconnect_message() {
   Ref message = Ref::steal(PyDict_New());
-  if (!message || PyDict_SetItem(message.get(), context_.names.type.get(),
-                                 context_.names.http_disconnect.get()) < 0) {
+  if (!message || PyDict_SetItem(message.get(), context_->names.type.get(),
+                                 context_->names.http_disconnect.get()) < 0) {
     return nullptr;
   }
   return message.release();
 }
 
 void HttpCall::changed() {
-  if (receivers().any() && has_message()) receivers().wake(context_);
+  if (receivers().any() && has_message()) receivers().wake(*context_);
 }
 
 // ---- send ----
 
 PyObject* HttpCall::send(PyObject* message) {
-  PyObject* type = PyDict_GetItemWithError(message, context_.names.type.get());
+  PyObject* type = PyDict_GetItemWithError(message, context_->names.type.get());
   if (type == nullptr || !PyUnicode_Check(type)) {
     if (PyErr_Occurred() == nullptr) PyErr_SetString(PyExc_ValueError, "a message has a 'type'");
     return nullptr;
@@ -90,8 +90,8 @@ PyObject* HttpCall::send(PyObject* message) {
     return nullptr;
   }
   if (exchange() == nullptr) return ready_none();
-  if (is_type(type, context_.names.response_start)) return start_response(message);
-  if (is_type(type, context_.names.response_body)) return send_body(message);
+  if (is_type(type, context_->names.response_start)) return start_response(message);
+  if (is_type(type, context_->names.response_body)) return send_body(message);
   PyErr_Format(PyExc_RuntimeError,
                "%R is no message of an answer; 'http.response.start' and 'http.response.body' are",
                type);
@@ -103,7 +103,7 @@ PyObject* HttpCall::start_response(PyObject* message) {
     PyErr_SetString(PyExc_RuntimeError, "'http.response.start' was sent before");
     return nullptr;
   }
-  if (!start_answer(context_, exchange()->responder(), message)) return nullptr;
+  if (!start_answer(*context_, exchange()->responder(), message)) return nullptr;
   started_ = true;
   return ready_none();
 }
@@ -114,7 +114,7 @@ PyObject* HttpCall::send_body(PyObject* message) {
     return nullptr;
   }
   bool last = false;
-  if (!write_answer(context_, exchange()->responder(), message, last)) return nullptr;
+  if (!write_answer(*context_, exchange()->responder(), message, last)) return nullptr;
   if (last) {
     complete_ = true;
     leave();

@@ -2,13 +2,17 @@
 // The application's dealings with one HTTP request (ASGI's HTTP protocol, 2.3).
 #pragma once
 
+#include <memory>
+#include <utility>
+
 #include "workerd/runtimes/asgi/call.h"
 
 namespace corn::asgi {
 
 class HttpCall final : public Call {
  public:
-  HttpCall(Context& context, app::AsyncExchange& exchange) : Call(context, exchange) {}
+  HttpCall(std::shared_ptr<Context> context, app::AsyncExchange& exchange)
+      : Call(std::move(context), exchange) {}
 
   PyObject* send(PyObject* message) override;
 

@@ -23,7 +23,7 @@ PyObject* wrong_state(PyObject* type, const char* why) {
 
 }  // namespace
 
-Ref WebSocketCall::make_scope() { return context_.scopes->build_websocket(*exchange()); }
+Ref WebSocketCall::make_scope() { return context_->scopes->build_websocket(*exchange()); }
 
 // ---- receive ----
 
@@ -67,7 +67,7 @@ void WebSocketCall::changed() {
   }
   if (!receivers().any()) return;
   // A message may have come; which of those who wait gets it they see for themselves.
-  receivers().wake(context_);
+  receivers().wake(*context_);
 }
 
 void WebSocketCall::finish() {
@@ -81,7 +81,7 @@ void WebSocketCall::finish() {
 // ---- send ----
 
 PyObject* WebSocketCall::send(PyObject* message) {
-  PyObject* type = PyDict_GetItemWithError(message, context_.names.type.get());
+  PyObject* type = PyDict_GetItemWithError(message, context_->names.type.get());
   if (type == nullptr || !PyUnicode_Check(type)) {
     if (PyErr_Occurred() == nullptr) PyErr_SetString(PyExc_ValueError, "a message has a 'type'");
     return nullptr;
@@ -114,7 +114,7 @@ PyObject* WebSocketCall::send(PyObject* message) {
 
 PyObject* WebSocketCall::accept(PyObject* message) {
   PyObject* subprotocol = PyDict_GetItemString(message, "subprotocol");
-  PyObject* headers = PyDict_GetItemWithError(message, context_.names.headers.get());
+  PyObject* headers = PyDict_GetItemWithError(message, context_->names.headers.get());
   if (PyErr_Occurred() != nullptr) return nullptr;
   std::vector<http::Field> fields;
   std::vector<Ref> kept;
@@ -141,7 +141,7 @@ PyObject* WebSocketCall::close(PyObject* message) {
   }
   closed_here_ = true;
   if (state_ == State::kConnecting) {
-    std::ignore = exchange()->responder().start(view_of(context_.status_line(kForbidden)), {});
+    std::ignore = exchange()->responder().start(view_of(context_->status_line(kForbidden)), {});
     std::ignore = exchange()->responder().write({}, true);
     state_ = State::kEnded;
     leave();
@@ -184,14 +184,14 @@ PyObject* WebSocketCall::send_message(PyObject* message) {
 }
 
 PyObject* WebSocketCall::start_denial(PyObject* message) {
-  if (!start_answer(context_, exchange()->responder(), message)) return nullptr;
+  if (!start_answer(*context_, exchange()->responder(), message)) return nullptr;
   state_ = State::kDenying;
   return ready_none();
 }
 
 PyObject* WebSocketCall::send_denial(PyObject* message) {
   bool last = false;
-  if (!write_answer(context_, exchange()->responder(), message, last)) return nullptr;
+  if (!write_answer(*context_, exchange()->responder(), message, last)) return nullptr;
   if (last) {
     closed_here_ = true;
     state_ = State::kEnded;

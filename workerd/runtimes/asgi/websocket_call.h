@@ -4,7 +4,9 @@
 #pragma once
 
 #include <deque>
+#include <memory>
 #include <optional>
+#include <utility>
 
 #include "workerd/app/web_socket.h"
 #include "workerd/runtimes/asgi/call.h"
@@ -13,7 +15,8 @@ namespace corn::asgi {
 
 class WebSocketCall final : public Call {
  public:
-  WebSocketCall(Context& context, app::AsyncExchange& exchange) : Call(context, exchange) {}
+  WebSocketCall(std::shared_ptr<Context> context, app::AsyncExchange& exchange)
+      : Call(std::move(context), exchange) {}
 
   PyObject* send(PyObject* message) override;
 
