@@ -47,17 +47,16 @@ void note_settings_without_effect(const InForceByName& in_force, Settings& setti
   }
 }
 
-// Hooks around requests are WSGI's, as is what a template asks of its application.
+// What a template asks of its application is WSGI's.
 void note_what_asgi_lacks(const InForceByName& in_force, const PoolSettings& pool,
                           Settings& settings) {
   if (pool.worker.worker_class != base::WorkerClass::kAsgi) return;
-  for (const std::string_view name : {"pre_request", "post_request", "preload_warm_up"}) {
-    const InForce& value = in_force.at(name);
-    if (value.value == default_value(*find_setting(name))) continue;
-    settings.notes.push_back(fmt::format(
-        "{}: {} has no effect with the worker class asgi: wrap the application in a middleware",
-        value.origin, name));
-  }
+  constexpr std::string_view kName = "preload_warm_up";
+  const InForce& value = in_force.at(kName);
+  if (value.value == default_value(*find_setting(kName))) return;
+  settings.notes.push_back(fmt::format(
+      "{}: {} has no effect with the worker class asgi: warm up in the lifespan's start",
+      value.origin, kName));
 }
 
 // A daemon's streams lead nowhere; outside of one the setting means nothing.

@@ -229,14 +229,42 @@ async def application(scope, receive, send):
 """
 
 
-def test_hooks_of_asgi_workers_are_all_but_those_around_requests(site):
+def test_asgi_workers_have_every_hook(site):
     site.write("hello_asgi.py", ASGI_HELLO)
     site.write("conf.py", EVERY_HOOK)
     arbiter = site.start("-c", "conf.py", "-w", "1", "-k", "asgi", "hello_asgi:application")
-    assert get(arbiter.port).body == b"hello"
+    assert get(arbiter.port, "/?a").body == b"hello"
     assert arbiter.stop() == 0
     log = arbiter.log()
     assert hooks_in(log) == ["nworkers_changed", "on_starting", "when_ready", "pre_fork", "post_fork",
-                             "post_worker_init", "worker_exit", "child_exit", "on_exit"]
-    for name in ("pre_request", "post_request"):
-        assert re.search(rf"conf\.py:\d+: {name} has no effect with the worker class asgi", log)
+                             "post_worker_init", "pre_request", "post_request", "worker_exit",
+                             "child_exit", "on_exit"]
+    assert "hook post_request 200 a" in log
+
+
+def test_pre_request_may_change_an_asgi_applications_scope(site):
+    site.write("scope_asgi.py", """
+async def application(scope, receive, send):
+    assert scope["type"] == "http"
+    body = repr([scope["method"], scope["path"], scope["raw_path"], scope["query_string"],
+                 scope["headers"]]).encode()
+    await send({"type": "http.response.start", "status": 201, "headers": [(b"x-a", b"1")]})
+    await send({"type": "http.response.body", "body": body})
+""")
+    site.write("conf.py", """
+def pre_request(worker, req):
+    if req.path == "/refused":
+        raise ValueError("not today")
+    req.headers = [("X-Request-Id", "7")]
+    req.method, req.path, req.query = "PUT", "/ol%C3%A9", "x=1"
+
+def post_request(worker, req, environ, resp):
+    worker.log.info("after %s %s %s %s", resp.status, resp.headers, resp.sent > 20, worker.nr)
+""")
+    arbiter = site.start("-c", "conf.py", "-w", "1", "-k", "asgi", "scope_asgi:application")
+    assert get(arbiter.port, "/new").body.decode() == repr(
+        ["PUT", "/ol\u00e9", b"/ol%C3%A9", b"x=1", [(b"x-request-id", b"7")]])
+    arbiter.wait_for_log(r"after 201 Created \[\('x-a', '1'\)\] True 1")
+    assert get(arbiter.port, "/refused").status == 500
+    arbiter.wait_for_log(r"ValueError: not today")
+    arbiter.wait_for_log(r"after None \[\] False 2")

@@ -71,12 +71,13 @@ TEST_F(PythonFileTest, HooksAreNotedByName) {
   EXPECT_EQ(settings.worker.config_file, directory_ + "/gunicorn.conf.py");
 }
 
-TEST_F(PythonFileTest, HooksAroundRequestsAreNotedAsWithoutEffectInAsgi) {
-  python_object("pre_request", "function", 30);
-  python_object("post_fork", "function", 31);
-  EXPECT_THAT(good({"-k", "asgi", "app"}).notes,
-              testing::ElementsAre(testing::StartsWith(
-                  "gunicorn.conf.py:30: pre_request has no effect with the worker class asgi")));
+TEST_F(PythonFileTest, WarmingUpIsNotedAsWithoutEffectInAsgi) {
+  python("preload_warm_up", "\"/\"", 30);
+  python("preload_app", "true", 31);
+  EXPECT_THAT(
+      good({"-k", "asgi", "app"}).notes,
+      testing::ElementsAre(testing::StartsWith(
+          "gunicorn.conf.py:30: preload_warm_up has no effect with the worker class asgi")));
   EXPECT_THAT(good({"-k", "gthread", "app"}).notes, testing::IsEmpty());
 }
 

@@ -128,6 +128,7 @@ bool AsgiApplication::start(Ref callable) {
                                            name_of(context_->config.asgi_lifespan)));
     if (!state) return false;
   }
+  context_->hooks = python::RequestHooks::find();
   context_->scopes = std::make_unique<ScopeBuilder>(context_->config, std::move(state));
   return true;
 }

@@ -285,6 +285,7 @@ void Call::settle(bool raised) {
   }
   PyErr_Clear();
   leave();
+  settled();
   coroutine_ = Ref();
   task_ = Ref();
 }

@@ -69,6 +69,8 @@ class Call : public app::AsyncHandler {
   // The application has returned, or raised what is set as the exception, with the exchange still
   // there: it is left afterwards.
   virtual void ended(bool raised) = 0;
+  // The application is through, whatever became of the exchange. Nothing is raised.
+  virtual void settled() {}
 
   // app::AsyncHandler
   void on_change() override;

@@ -9,6 +9,7 @@
 #include "base/worker_config.h"
 #include "workerd/runtimes/asgi/scope.h"
 #include "workerd/runtimes/python/object.h"
+#include "workerd/runtimes/python/request_hooks.h"
 
 namespace corn::asgi {
 
@@ -39,7 +40,8 @@ struct Context {
   python::Ref task_arguments;  // ("loop",)
   python::Ref phrases;         // of http.HTTPStatus, by code
   std::unique_ptr<ScopeBuilder> scopes;
-  std::list<Call*> calls;  // that live
+  std::unique_ptr<python::RequestHooks> hooks;  // null: neither hook around requests is set
+  std::list<Call*> calls;                       // that live
   std::array<python::Ref, 1000> status_lines;
 
   struct Names {

@@ -2,8 +2,10 @@
 #include "workerd/runtimes/asgi/http_call.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "workerd/runtimes/asgi/messages.h"
+#include "workerd/runtimes/asgi/texts.h"
 
 namespace corn::asgi {
 namespace {
@@ -13,13 +15,29 @@ using python::Ref;
 // Of a body in one message.
 constexpr std::size_t kBodyMessageBytes = 256 * 1024;
 
+// Of a message that was sent.
+std::size_t size_of(PyObject* body) {
+  const Py_ssize_t size = body != nullptr ? PyObject_Size(body) : 0;
+  if (size < 0) PyErr_Clear();
+  return size > 0 ? static_cast<std::size_t>(size) : 0;
+}
+
 bool is_type(PyObject* type, const Ref& name) {
   return type == name.get() || PyUnicode_Compare(type, name.get()) == 0;
 }
 
 }  // namespace
 
-Ref HttpCall::make_scope() { return context_->scopes->build(*exchange()); }
+Ref HttpCall::make_scope() {
+  Ref scope = context_->scopes->build(*exchange());
+  if (!scope || context_->hooks == nullptr) [[likely]]
+    return scope;
+  hooked_ = context_->hooks->describe(exchange()->head(), exchange()->connection(),
+                                      exchange()->scheme(), Py_None);
+  const bool enters = hooked_ && context_->hooks->begin(hooked_.get()) &&
+                      python::RequestHooks::amend_scope(hooked_.get(), scope.get());
+  return enters ? std::move(scope) : Ref();
+}
 
 // ---- receive ----
 
@@ -105,6 +123,7 @@ PyObject* HttpCall::start_response(PyObject* message) {
   }
   if (!start_answer(*context_, exchange()->responder(), message)) return nullptr;
   started_ = true;
+  if (hooked_) note_start(message);
   return ready_none();
 }
 
@@ -115,6 +134,8 @@ PyObject* HttpCall::send_body(PyObject* message) {
   }
   bool last = false;
   if (!write_answer(*context_, exchange()->responder(), message, last)) return nullptr;
+  if (hooked_)
+    answer_.sent += size_of(PyDict_GetItemWithError(message, context_->names.body.get()));
   if (last) {
     complete_ = true;
     leave();
@@ -123,7 +144,28 @@ PyObject* HttpCall::send_body(PyObject* message) {
   return exchange()->congested() ? wait_for_room() : ready_none();
 }
 
+void HttpCall::note_start(PyObject* message) {
+  const auto item = [message](const Ref& name) {
+    return Ref::borrow(PyDict_GetItemWithError(message, name.get()));
+  };
+  const Ref status = item(context_->names.status);
+  const std::string_view line = view_of(context_->status_line(PyLong_AsLong(status.get())));
+  answer_.status = Ref::steal(
+      PyUnicode_DecodeLatin1(line.data(), static_cast<Py_ssize_t>(line.size()), nullptr));
+  answer_.headers = item(context_->names.headers);
+  PyErr_Clear();
+}
+
 // ---- the end ----
+
+// As in gunicorn, also after a pre_request that raised.
+void HttpCall::settled() {
+  if (const Ref request = std::exchange(hooked_, Ref())) {
+    const Ref environ = python::RequestHooks::environ_of(request.get());
+    if (!environ) log_failure("No environ for post_request of");
+    context_->hooks->end(request.get(), environ.get(), answer_);
+  }
+}
 
 void HttpCall::ended(bool raised) {
   if (raised && raised_for_want_of_client()) return;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "workerd/runtimes/asgi/call.h"
+#include "workerd/runtimes/python/request_hooks.h"
 
 namespace corn::asgi {
 
@@ -21,16 +22,22 @@ class HttpCall final : public Call {
   PyObject* next_message() override;
   void changed() override;
   void ended(bool raised) override;
+  void settled() override;
 
   [[nodiscard]] bool has_message() const;
   PyObject* request_message();
   PyObject* disconnect_message();
   PyObject* start_response(PyObject* message);
   PyObject* send_body(PyObject* message);
+  void note_start(PyObject* message);
 
   bool body_given_ = false;  // to its end
   bool started_ = false;
   bool complete_ = false;  // the answer
+
+  // Where hooks around requests are set.
+  python::Ref hooked_;  // what they see of the request; null before and after
+  python::Answer answer_;
 };
 
 }  // namespace corn::asgi

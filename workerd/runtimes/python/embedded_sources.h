@@ -10,6 +10,7 @@ namespace corn::python {
 extern const char* const kLoaderSource;        // loader.py
 extern const char* const kConfigFileSource;    // config_file.py
 extern const char* const kHooksSource;         // hooks.py
+extern const char* const kHookObjectsSource;   // hook_objects.py
 extern const char* const kLoggingSetupSource;  // logging_setup.py
 
 // Runs a source as a module of its own, not entered in sys.modules, and gives its namespace's

@@ -6,17 +6,10 @@
 #include <cstdint>
 
 #include "workerd/app/application.h"
-#include "workerd/runtimes/python/object.h"
+#include "workerd/runtimes/python/request_hooks.h"
 #include "workerd/runtimes/python/strand.h"
 
 namespace corn::wsgi {
-
-// What was answered, for whom that is kept.
-struct Answer {
-  python::Ref status;  // str; null: nothing was begun
-  python::Ref headers;
-  std::uint64_t sent = 0;  // bytes of the body
-};
 
 // One request on its way through the application: what the Python objects given to the application
 // stand for. The objects forget it when handle() returns, so that an application which keeps them
@@ -25,8 +18,8 @@ struct Answer {
 struct Exchange {
   app::Request& request;
   app::Responder& responder;
-  PyObject* write = nullptr;  // what start_response() returns; borrowed
-  Answer* answer = nullptr;   // null: nobody wants it
+  PyObject* write = nullptr;         // what start_response() returns; borrowed
+  python::Answer* answer = nullptr;  // null: nobody wants it
   std::uintptr_t strand = python::current_strand();
   bool started = false;      // start_response() was called
   bool body_broken = false;  // reading the request's body failed

@@ -11,6 +11,7 @@
 #include "workerd/runtimes/python/exception.h"
 #include "workerd/runtimes/python/gil.h"
 #include "workerd/runtimes/python/loader.h"
+#include "workerd/runtimes/python/request_hooks.h"
 #include "workerd/runtimes/python/stacks.h"
 #include "workerd/runtimes/wsgi/environ.h"
 #include "workerd/runtimes/wsgi/error_stream.h"
@@ -18,7 +19,6 @@
 #include "workerd/runtimes/wsgi/file_wrapper.h"
 #include "workerd/runtimes/wsgi/input.h"
 #include "workerd/runtimes/wsgi/log_variables.h"
-#include "workerd/runtimes/wsgi/request_hooks.h"
 #include "workerd/runtimes/wsgi/response.h"
 #include "workerd/runtimes/wsgi/socket.h"
 #include "workerd/runtimes/wsgi/start_response.h"
@@ -129,9 +129,10 @@ class WsgiApplication final : public app::Application {
       call(exchange, handles, nullptr);
       return;
     }
-    Answer answer;
+    python::Answer answer;
     exchange.answer = &answer;
-    const Ref request = hooks_->describe(exchange.request, handles.input.get());
+    const Ref request = hooks_->describe(exchange.request.head, exchange.request.connection,
+                                         exchange.request.scheme, handles.input.get());
     if (!request) {
       give_up(exchange);
       return;
@@ -151,7 +152,7 @@ class WsgiApplication final : public app::Application {
     Ref environ = environs_->build(
         exchange.request, {handles.input.get(), handles.early_hints.get(), handles.socket.get()});
     Ref result;
-    if (environ && (hooked == nullptr || RequestHooks::amend(hooked, environ.get()))) {
+    if (environ && (hooked == nullptr || python::RequestHooks::amend(hooked, environ.get()))) {
       PyObject* arguments[] = {nullptr, environ.get(), handles.start_response.get()};
       result = Ref::steal(PyObject_Vectorcall(callable_.get(), arguments + 1,
                                               2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
@@ -214,7 +215,7 @@ class WsgiApplication final : public app::Application {
   Ref early_hints_type_;
   Ref socket_type_;
   std::unique_ptr<EnvironBuilder> environs_;
-  std::unique_ptr<RequestHooks> hooks_ = RequestHooks::find();
+  std::unique_ptr<python::RequestHooks> hooks_ = python::RequestHooks::find();
   std::optional<LogVariables> log_variables_;  // made when the first request ends
   std::vector<Handles> idle_handles_;          // guarded by the interpreter's lock, as all of it
 };

@@ -39,7 +39,7 @@ class Request:
         return "close" in values or (self.version <= (1, 0) and "keep-alive" not in values)
 
     def amend(self, environ):
-        """Has the application see what pre_request has changed."""
+        """Has a WSGI application see what pre_request has changed."""
         method, uri, path, query, headers = self._sent
         if self.method != method:
             environ["REQUEST_METHOD"] = self.method
@@ -57,6 +57,33 @@ class Request:
             environ.update(after.items() - before.items())
 
 
+    def environ(self):
+        """For post_request where there was none: what gunicorn's log has of an ASGI request."""
+        major, minor = self.version
+        return {"REQUEST_METHOD": self.method, "PATH_INFO": self.path, "RAW_URI": self.uri,
+                "QUERY_STRING": self.query, "REMOTE_ADDR": self.remote_addr[0],
+                "REMOTE_PORT": str(self.remote_addr[1]), "SERVER_PROTOCOL": f"HTTP/{major}.{minor}",
+                "wsgi.url_scheme": self.scheme, **variables_of(self.headers)}
+
+    def amend_scope(self, scope):
+        """The same for an ASGI application."""
+        method, _, path, query, headers = self._sent
+        if self.method != method:
+            scope["method"] = self.method
+        if self.query != query:
+            scope["query_string"] = (self.query or "").encode("latin-1")
+        if self.path != path:
+            scope["raw_path"] = (self.path or "").encode("latin-1")
+            scope["path"] = unquote_to_bytes(scope["raw_path"]).decode("utf-8", "replace")
+        if self.headers != headers:
+            scope["headers"] = [(name.lower().encode("latin-1"), str(value).encode("latin-1"))
+                                for name, value in self.headers]
+
+
+def text(value):
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
 class Response:
     """What was answered."""
 
@@ -66,7 +93,7 @@ class Response:
         self.status = status
         code = (status or "")[:3]
         self.status_code = int(code) if code.isdigit() else None
-        self.headers = [tuple(header) for header in headers or ()]
+        self.headers = [(text(name), text(value)) for name, value in headers or ()]
         self.headers_sent = status is not None
         self.sent = length
         declared = [value for name, value in self.headers if name.lower() == "content-length"]

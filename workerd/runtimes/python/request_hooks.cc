@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "workerd/runtimes/wsgi/request_hooks.h"
+#include "workerd/runtimes/python/request_hooks.h"
 
 #include <string>
 #include <string_view>
@@ -8,12 +8,9 @@
 #include "base/log.h"
 #include "workerd/runtimes/python/embedded_sources.h"
 #include "workerd/runtimes/python/exception.h"
-#include "workerd/runtimes/wsgi/hook_objects_source.h"
 
-namespace corn::wsgi {
+namespace corn::python {
 namespace {
-
-using python::Ref;
 
 Ref latin1(std::string_view bytes) {
   return Ref::steal(
@@ -44,40 +41,47 @@ Ref header_list(const http::RequestHead& head) {
 }  // namespace
 
 std::unique_ptr<RequestHooks> RequestHooks::find() {
-  python::Hooks* hooks = python::Hooks::current();
+  Hooks* hooks = Hooks::current();
   if (hooks == nullptr || (!hooks->is_set("pre_request") && !hooks->is_set("post_request"))) {
     return nullptr;
   }
-  const Ref parts = python::run_embedded(kHookObjectsSource, "<corn hook objects>", "parts");
+  const Ref parts = run_embedded(kHookObjectsSource, "<corn hook objects>", "parts");
   Ref request_type = parts ? Ref::steal(PyObject_GetAttrString(parts.get(), "Request")) : Ref();
   Ref response_type = parts ? Ref::steal(PyObject_GetAttrString(parts.get(), "Response")) : Ref();
   if (!request_type || !response_type) {
-    base::log_error("pre_request and post_request cannot be called: {}",
-                    python::take_exception().text);
+    base::log_error("pre_request and post_request cannot be called: {}", take_exception().text);
     return nullptr;
   }
   return std::unique_ptr<RequestHooks>(
       new RequestHooks(*hooks, std::move(request_type), std::move(response_type)));
 }
 
-Ref RequestHooks::describe(const app::Request& request, PyObject* body) {
-  const http::RequestHead& head = request.head;
+Ref RequestHooks::describe(const http::RequestHead& head, const app::ConnectionInfo& connection,
+                           std::string_view scheme_text, PyObject* body) {
   const Ref method = latin1(head.method);
   const Ref uri = latin1(head.target);
   const Ref path = latin1(head.path);
   const Ref query = latin1(head.query);
   const Ref headers = header_list(head);
-  const Ref scheme = latin1(request.scheme);
-  const Ref host = latin1(request.connection.remote_host);
+  const Ref scheme = latin1(scheme_text);
+  const Ref host = latin1(connection.remote_host);
   if (!method || !uri || !path || !query || !headers || !scheme || !host) return {};
   return Ref::steal(PyObject_CallFunction(
       request_type_.get(), "OOOO(ii)OO(OI)O", method.get(), uri.get(), path.get(), query.get(),
       head.major_version, head.minor_version, headers.get(), scheme.get(), host.get(),
-      static_cast<unsigned int>(request.connection.remote_port), body));
+      static_cast<unsigned int>(connection.remote_port), body));
 }
 
 bool RequestHooks::amend(PyObject* request, PyObject* environ) {
   return static_cast<bool>(Ref::steal(PyObject_CallMethod(request, "amend", "O", environ)));
+}
+
+bool RequestHooks::amend_scope(PyObject* request, PyObject* scope) {
+  return static_cast<bool>(Ref::steal(PyObject_CallMethod(request, "amend_scope", "O", scope)));
+}
+
+Ref RequestHooks::environ_of(PyObject* request) {
+  return Ref::steal(PyObject_CallMethod(request, "environ", nullptr));
 }
 
 void RequestHooks::end(PyObject* request, PyObject* environ, const Answer& answer) {
@@ -90,8 +94,8 @@ void RequestHooks::end(PyObject* request, PyObject* environ, const Answer& answe
   if (response && variables) {
     hooks_.post_request(request, variables.get(), response.get());
   } else {
-    base::log_error("post_request is not called: {}", python::take_exception().text);
+    base::log_error("post_request is not called: {}", take_exception().text);
   }
 }
 
-}  // namespace corn::wsgi
+}  // namespace corn::python
