@@ -6,24 +6,46 @@ program that calls it before it imports gunicorn.
 """
 import builtins
 import importlib
+import importlib.machinery
 import os
 import runpy
 import sys
+import types
 
+import corn
 from corn import launcher
 
 EXIT_USAGE = 2
 USAGE = "usage: python3 -m corn.compat SCRIPT [ARGUMENTS]\n" \
         "       python3 -m corn.compat -m MODULE [ARGUMENTS]"
-MODULES = ("", ".app", ".app.base", ".app.wsgiapp", ".arbiter", ".config", ".errors", ".glogging",
+GUNICORN_VERSION = (26, 0, 0)  # the one Corn follows
+MODULES = (".app", ".app.base", ".app.wsgiapp", ".arbiter", ".config", ".errors", ".glogging",
            ".util", ".workers", ".workers.base", ".workers.ggevent", ".workers.gthread",
            ".workers.sync")
 
 
+def make_package():
+    """`gunicorn`: Corn's package with gunicorn's version, which is what scripts ask for."""
+    module = types.ModuleType("gunicorn", "Corn's modules under gunicorn's names.")
+    module.__spec__ = importlib.machinery.ModuleSpec("gunicorn", None, is_package=True)
+    module.__path__ = module.__spec__.submodule_search_locations = list(corn.__path__)
+    module.__package__ = "gunicorn"
+    module.version_info = GUNICORN_VERSION
+    module.__version__ = ".".join(map(str, GUNICORN_VERSION))
+    module.SERVER, module.SERVER_SOFTWARE = corn.SERVER, corn.SERVER_SOFTWARE
+    return module
+
+
+package = make_package()
+
+
 def install():
     """`import gunicorn` gives Corn's package from now on, installed gunicorn or not."""
+    sys.modules["gunicorn"] = package
     for name in MODULES:
-        sys.modules["gunicorn" + name] = importlib.import_module("corn" + name)
+        module = sys.modules["gunicorn" + name] = importlib.import_module("corn" + name)
+        if name.count(".") == 1:
+            setattr(package, name[1:], module)
 
 
 def run_script(path):

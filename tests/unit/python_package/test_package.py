@@ -218,13 +218,20 @@ if __name__ == "__main__":
     (tmp_path / "sibling.py").write_text("", encoding="utf-8")
     result = python("-m", "corn.compat", script, "-x", "1")
     assert result.stdout == (f"gunicorn.workers.sync.SyncWorker {[str(script), '-x', '1']} {script} "
-                             "sibling\nTrue corn\n"), result.stderr
+                             "sibling\nTrue gunicorn\n"), result.stderr
 
 
 def test_compat_runs_modules_too(tmp_path):
     (tmp_path / "tool.py").write_text("import gunicorn, sys\nprint(gunicorn.SERVER, sys.argv[1:])\n",
                                       encoding="utf-8")
     assert python("-m", "corn.compat", "-m", "tool", "-w", cwd=tmp_path).stdout == "corn ['-w']\n"
+
+
+def test_compat_has_the_version_of_the_gunicorn_that_corn_follows():
+    result = python("-c", "from corn import compat; compat.install(); import gunicorn, corn, "
+                    "importlib.util; print(gunicorn.version_info, gunicorn.__version__, "
+                    "corn.__version__, importlib.util.find_spec('gunicorn').name)")
+    assert result.stdout == f"(26, 0, 0) 26.0.0 {corn.__version__} gunicorn\n", result.stderr
 
 
 def test_compat_without_a_script_tells_its_usage():

@@ -3,13 +3,17 @@
 import ast
 import importlib
 import importlib.util
+import inspect
 import json
 import os
 import sys
 import traceback
 import types
 
+import _corn_stand_ins as stand_ins
+
 MODULE_NAME = "__config__"  # what the file sees as __name__, as under gunicorn
+TAKE_CLASSES = ("worker_class", "logger_class")  # settings whose value may be a class
 
 
 class Failure(Exception):
@@ -31,6 +35,7 @@ def describe(error, path):
         line, what = error.lineno or 0, f"{type(error).__name__}: {error.msg}"
     else:
         what = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
+        what += stand_ins.advice(error)
     place = f"{path}:{line}" if line else path
     text = "".join(traceback.format_exception(type(error), error, frames)).rstrip()
     return f"{place}: {what}\n{text}"
@@ -45,7 +50,8 @@ def evaluate_file(path):
     try:
         with open(path, "rb") as file:
             source = file.read()
-        exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
+        with stand_ins.for_a_file():
+            exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
     except OSError as error:
         if error.filename == path and error.__traceback__.tb_next is None:
             raise Failure(f"{path}: cannot be read: {error.strerror}") from None
@@ -57,7 +63,8 @@ def evaluate_file(path):
 
 def evaluate_module(name):
     try:
-        module = importlib.import_module(name)
+        with stand_ins.for_a_file():
+            module = importlib.import_module(name)
     except BaseException as error:
         raise Failure(describe(error, f"python:{name}")) from None
     try:
@@ -109,6 +116,11 @@ def lines_of(source):
         return {}  # what was imported from elsewhere than its source
 
 
+def plain(name, value):
+    """A class by its name, where a setting takes both."""
+    return stand_ins.class_path(value) if name in TAKE_CLASSES and inspect.isclass(value) else value
+
+
 def json_form(value):
     """JSON text, or "" for what has none."""
     def plain(item):
@@ -141,7 +153,7 @@ def evaluate(location):
     except Failure as failure:
         return None, str(failure)
     lines = lines_of(source)
-    return [(name, json_form(value), type_name(value), lines.get(name, 0))
+    return [(name, json_form(plain(name, value)), type_name(value), lines.get(name, 0))
             for name, value in vars(module).items()
             if not name.startswith("_") and not isinstance(value, types.ModuleType)], None
 

@@ -19,4 +19,12 @@ Ref run_embedded(const char* source, const char* file, const char* name) {
   return Ref::borrow(found);
 }
 
+bool share_embedded(const char* source, const char* name) {
+  PyObject* modules = PyImport_GetModuleDict();
+  if (PyDict_GetItemString(modules, name) != nullptr) return true;
+  const Ref code = Ref::steal(Py_CompileString(source, name, Py_file_input));
+  // Enters it in sys.modules, and takes it out again if it fails.
+  return code && Ref::steal(PyImport_ExecCodeModuleEx(name, code.get(), name));
+}
+
 }  // namespace corn::python
