@@ -4,10 +4,12 @@
 What the settings are is arbiterd's table. A value is brought into its setting's type here, so that a
 wrong one is told where it is set; ranges and everything else are checked by arbiterd.
 """
+import grp
 import importlib
 import inspect
 import json
 import os
+import pwd
 import shlex
 import sys
 
@@ -253,12 +255,27 @@ class Config:
         return self.settings["proc_name"].get() or self.settings["default_proc_name"].get()
 
     @property
+    def uid(self):
+        return account_number(self.user, pwd.getpwnam, os.geteuid())
+
+    @property
+    def gid(self):
+        return account_number(self.group, grp.getgrnam, os.getegid())
+
+    @property
     def env(self):
         return dict(item.split("=", 1) for item in self.raw_env if "=" in item)
 
     @property
     def is_ssl(self):
         return bool(self.certfile or self.keyfile)
+
+
+def account_number(name, find, own):
+    """Of a user or group given by name, by number or not at all."""
+    if name is None or name == "":
+        return own
+    return int(name) if str(name).isdigit() else find(name)[2]
 
 
 def json_form(setting):

@@ -267,4 +267,86 @@ def post_request(worker, req, environ, resp):
     arbiter.wait_for_log(r"after 201 Created \[\('x-a', '1'\)\] True 1")
     assert get(arbiter.port, "/refused").status == 500
     arbiter.wait_for_log(r"ValueError: not today")
-    arbiter.wait_for_log(r"after None \[\] False 2")
+    arbiter.wait_for_log(r"after None \[\] False 1")
+
+
+def test_hooks_see_gunicorns_attributes_of_settings_and_server(site):
+    arbiter = start(site, """
+import os
+raw_env = ["STAGE=test"]
+def on_starting(server):
+    cfg = server.cfg
+    server.log.info("derived %s %s %s", cfg.address[0][0], cfg.env, cfg.proc_name)
+    server.log.info("ids %s", (cfg.uid, cfg.gid) == (os.geteuid(), os.getegid()))
+    bind = cfg.settings["bind"]
+    server.log.info("settings %s %s %s", bind.name, bind.get() == bind.value == cfg.bind,
+                    cfg.settings["on_starting"].get() is on_starting)
+    server.log.info("server %s %s %s", server.address == cfg.address, server.proc_name,
+                    server.pidfile.fname == cfg.pidfile)
+""", "-w", "1", "-p", site.root / "pid")
+    log = arbiter.log()
+    assert "derived 127.0.0.1 {'STAGE': 'test'} wsgi_test:application" in log
+    assert "ids True" in log and "settings bind True True" in log
+    assert "server True wsgi_test:application True" in log
+
+
+def test_hooks_reach_gunicorns_loggers(site):
+    arbiter = start(site, """
+import logging
+class Shout(logging.Filter):
+    def filter(self, record):
+        record.msg = record.msg.upper()
+        return True
+def post_fork(server, worker):
+    server.log.error_log.addFilter(Shout())
+    server.log.access_log.addFilter(Shout())
+def post_worker_init(worker):
+    logging.getLogger("gunicorn.error").info("quiet")
+""", "-w", "1")
+    arbiter.wait_for_log(r"\[INFO\] QUIET")
+    assert len(re.findall(r"\[WARNING\] A hook has asked for log\.access_log", arbiter.log())) == 1
+
+
+WRAPPED = """
+def wrapped(application):
+    def around(environ, start_response):
+        environ["QUERY_STRING"] += " wrapped"
+        return application(environ, start_response)
+    return around
+def post_worker_init(worker):
+    worker.wsgi = wrapped(worker.wsgi)
+"""
+
+
+def test_an_application_that_post_worker_init_assigns_is_served(site):
+    site.write("wsgi_test.py", ECHO_QUERY)
+    for arguments in (["-k", "sync"], ["-k", "gthread", "--preload"]):
+        arbiter = start(site, WRAPPED, "-w", "2", *arguments)
+        assert get(arbiter.port, "/?a").body == b"a wrapped"
+        assert arbiter.stop() == 0
+
+
+def test_an_assigned_application_without_effect_is_told(site):
+    site.write("hello_asgi.py", ASGI_HELLO)
+    site.write("conf.py", WRAPPED)
+    arbiter = site.start("-c", "conf.py", "-w", "1", "-k", "asgi", "hello_asgi:application")
+    assert get(arbiter.port).body == b"hello"
+    assert re.search(r"\[WARNING\] .*worker\.wsgi, which has no effect with the worker class asgi",
+                     arbiter.log())
+
+
+def test_what_post_worker_init_assigns_must_be_callable(site):
+    arbiter = start(site, "def post_worker_init(worker): worker.wsgi = 7\n", "-w", "1", ready=False)
+    arbiter.wait_for_log("worker.wsgi must be callable, but is of type 'int' now")
+
+
+def test_requests_are_counted_after_pre_request(site):
+    arbiter = start(site, """
+def pre_request(worker, req): worker.log.info("before %s", worker.nr)
+def post_request(worker, req): worker.log.info("after %s", worker.nr)
+""", "-w", "1")
+    get(arbiter.port)
+    get(arbiter.port)
+    arbiter.wait_for_log(r"after 2$")
+    assert re.findall(r"(before|after) (\d)$", arbiter.log(), re.MULTILINE) == [
+        ("before", "0"), ("after", "1"), ("before", "1"), ("after", "2")]

@@ -179,6 +179,30 @@ def test_configuration_with_hooks_and_preload_is_checked_without_starting(site):
     assert 'on_starting = "<function>"' in printed.stdout and "hooks.py:3" in printed.stdout
 
 
+@pytest.mark.parametrize("mode", [["--check-config"], []])
+def test_hooks_with_a_wrong_number_of_parameters(site, mode):
+    site.write("hooks.py", "wsgi_app = 'wsgi_test:application'\nbind = '127.0.0.1:0'\n"
+               "def worker_exit(worker): pass\ndef on_exit(server, more): pass\n"
+               "def post_request(worker, req): pass\ndef child_exit(*all): pass\n")
+    said = refused(site, SETTINGS, *mode, "-c", "hooks.py")
+    assert "hooks.py:3: worker_exit must be a function of 2 arguments, not (worker)" in said
+    assert "hooks.py:4: on_exit must be a function of 1 argument, not (server, more)" in said
+    assert "post_request" not in said and "child_exit" not in said and "Traceback" not in said
+
+
+def test_a_hook_that_is_named_and_does_not_fit(site):
+    site.write("shop.py", "def leave(worker): pass\n")
+    site.write("hooks.py", "wsgi_app = 'wsgi_test:application'\nbind = '127.0.0.1:0'\n"
+               "worker_exit = 'shop.leave'\n")
+    said = refused(site, WORKER, "-c", "hooks.py")
+    assert "shop.py:1: worker_exit must be a function of 2 arguments, not (worker)" in said
+    assert "<corn" not in said
+    site.write("hooks.py", "wsgi_app = 'wsgi_test:application'\nbind = '127.0.0.1:0'\n"
+               "worker_exit = 'shop.stay'\n")
+    said = refused(site, WORKER, "-c", "hooks.py")
+    assert "worker_exit = 'shop.stay' cannot be found" in said and "<corn" not in said
+
+
 def test_unknown_names_in_a_python_file_are_ignored(site):
     site.write("fine.py", "wsgi_app = 'wsgi_test:application'\nmy_own_constant = 3\n")
     assert site.run_arbiter("--check-config", "-c", "fine.py").returncode == 0

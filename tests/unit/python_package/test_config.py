@@ -2,6 +2,7 @@
 """corn.config: settings as a script sees them."""
 import functools
 import json
+import os
 
 import pytest
 
@@ -99,3 +100,11 @@ def test_names_that_gunicorn_derives():
 def test_defaults_are_not_shared():
     Config().bind.append("x:1")
     assert Config().bind == ["127.0.0.1:8000"]
+
+
+def test_accounts_are_numbers_as_in_gunicorn():
+    cfg = Config()
+    assert (cfg.uid, cfg.gid) == (os.geteuid(), os.getegid())
+    cfg.set("user", "root")
+    cfg.set("group", 7)
+    assert (cfg.uid, cfg.gid) == (0, 7)

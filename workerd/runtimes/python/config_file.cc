@@ -46,9 +46,10 @@ bool read_values(PyObject* list, base::ConfigValues& values) {
 // What a function of config_file.py makes of its argument, or what there is to be told instead.
 // With the lock.
 base::Result<Ref> ask(const char* function_name, PyObject* argument, const std::string& location) {
-  const Ref function = share_embedded(kStandInsSource, "_corn_stand_ins")
-                           ? run_embedded(kConfigFileSource, "<corn configuration>", function_name)
-                           : Ref();
+  const bool shared = share_embedded(kStandInsSource, "_corn_stand_ins") &&
+                      share_embedded(kHookArgumentsSource, "_corn_hook_arguments");
+  const Ref function =
+      shared ? run_embedded(kConfigFileSource, "<corn configuration>", function_name) : Ref();
   const Ref result = function && argument != nullptr
                          ? Ref::steal(PyObject_CallOneArg(function.get(), argument))
                          : Ref();

@@ -10,6 +10,7 @@ import sys
 import traceback
 import types
 
+import _corn_hook_arguments as hook_arguments
 import _corn_stand_ins as stand_ins
 
 MODULE_NAME = "__config__"  # what the file sees as __name__, as under gunicorn
@@ -152,6 +153,9 @@ def evaluate(location):
         module, source = load(location)
     except Failure as failure:
         return None, str(failure)
+    problems = hook_arguments.problems(vars(module))
+    if problems:
+        return None, "\n".join(problems)
     lines = lines_of(source)
     return [(name, json_form(plain(name, value)), type_name(value), lines.get(name, 0))
             for name, value in vars(module).items()

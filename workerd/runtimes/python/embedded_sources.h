@@ -7,12 +7,14 @@
 
 namespace corn::python {
 
-extern const char* const kLoaderSource;        // loader.py
-extern const char* const kConfigFileSource;    // config_file.py
-extern const char* const kHooksSource;         // hooks.py
-extern const char* const kHookObjectsSource;   // hook_objects.py
-extern const char* const kLoggingSetupSource;  // logging_setup.py
-extern const char* const kStandInsSource;      // stand_ins.py
+extern const char* const kLoaderSource;         // loader.py
+extern const char* const kConfigFileSource;     // config_file.py
+extern const char* const kHooksSource;          // hooks.py
+extern const char* const kHookArgumentsSource;  // hook_arguments.py
+extern const char* const kHookObjectsSource;    // hook_objects.py
+extern const char* const kHookViewSource;       // hook_view.py
+extern const char* const kLoggingSetupSource;   // logging_setup.py
+extern const char* const kStandInsSource;       // stand_ins.py
 
 // Runs a source as a module of its own, not entered in sys.modules, and gives its namespace's
 // `name`. `file` is shown in tracebacks, and is what the source finds as __file__. With the lock

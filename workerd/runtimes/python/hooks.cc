@@ -37,10 +37,20 @@ PyObject* loaded(PyObject* /*module*/, PyObject* /*unused*/) {
   return callable;
 }
 
+PyObject* serve(PyObject* /*module*/, PyObject* callable) {
+  replace_loaded(Ref::borrow(callable));
+  Py_RETURN_NONE;
+}
+
+Ref parts_of_hooks() {
+  const bool shared = share_embedded(kHookArgumentsSource, "_corn_hook_arguments") &&
+                      share_embedded(kHookViewSource, "_corn_hook_view");
+  return shared ? run_embedded(kHooksSource, "<corn hooks>", "parts") : Ref();
+}
+
 // A part of hooks.py. With the lock; null with an exception set.
 Ref part(const char* name) {
-  static PyObject* parts =
-      run_embedded(kHooksSource, "<corn hooks>", "parts").release();  // as long as the process
+  static PyObject* parts = parts_of_hooks().release();  // as long as the process
   return parts != nullptr ? Ref::steal(PyObject_GetAttrString(parts, name)) : Ref();
 }
 
@@ -70,18 +80,28 @@ struct Errand {
 base::Result<Hooks*> Hooks::make(const base::WorkerConfig& config, PyObject* script) {
   static PyMethodDef write_method = {"write", &write_log, METH_VARARGS, nullptr};
   static PyMethodDef loaded_method = {"loaded", &loaded, METH_NOARGS, nullptr};
+  static PyMethodDef serve_method = {"serve", &serve, METH_O, nullptr};
   auto names = script != nullptr ? reload_script(script) : config_namespace(config.config_file);
   if (!names) return tl::unexpected(names.error());
   const GilHold hold;
   const Ref definitions = std::move(*names);
-  const Ref type = part("Hooks");
+  const Ref function = part("make");
   const Ref write = Ref::steal(PyCFunction_New(&write_method, nullptr));
   const Ref load = Ref::steal(PyCFunction_New(&loaded_method, nullptr));
+  const Ref replace = Ref::steal(PyCFunction_New(&serve_method, nullptr));
   const Ref settings = to_str(config.settings);
-  if (type && write && load && settings) {
-    Ref object = Ref::steal(
-        PyObject_CallFunctionObjArgs(type.get(), write.get(), settings.get(), definitions.get(),
-                                     script != nullptr ? script : Py_None, load.get(), nullptr));
+  if (function && write && load && replace && settings) {
+    const Ref result = Ref::steal(PyObject_CallFunctionObjArgs(
+        function.get(), write.get(), settings.get(), definitions.get(),
+        script != nullptr ? script : Py_None, load.get(),
+        // An asynchronous application has begun its life when the hook is called.
+        config.worker_class == base::WorkerClass::kAsgi ? Py_None : replace.get(), nullptr));
+    PyObject* made = nullptr;
+    PyObject* why = nullptr;
+    const bool answered = result && PyArg_ParseTuple(result.get(), "OO", &made, &why) != 0;
+    if (answered && why != Py_None)
+      return base::fail("the hooks cannot be set up: " + to_text(why));
+    Ref object = Ref::borrow(made);
     const Ref list =
         object ? Ref::steal(PyObject_CallMethod(object.get(), "names", nullptr)) : Ref();
     if (list) {

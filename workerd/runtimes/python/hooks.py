@@ -1,185 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What server hooks get to see: `server` and `worker` with gunicorn's attributes, and who calls them.
+"""Who calls server hooks, and when; what they are called with is hook_view.py's.
 
 The objects are made in a template process. Workers are forked from it and inherit them, with every
 attribute that hooks have set there.
 """
 import importlib
-import inspect
 import json
 import os
 import select
 import sys
-import time
 import traceback
 import types
 
-DEBUG, INFO, WARNING, ERROR, CRITICAL = range(5)  # base::LogLevel
-
-# How many arguments a hook may take; the first is the number it is given if it can't be asked.
-ARGUMENTS = {
-    "on_starting": (1,), "on_reload": (1,), "when_ready": (1,), "on_exit": (1,), "pre_exec": (1,),
-    "pre_fork": (2,), "post_fork": (2,), "post_worker_init": (1,), "worker_int": (1,),
-    "worker_abort": (1,), "pre_request": (2,), "post_request": (4, 3, 2), "child_exit": (2,),
-    "worker_exit": (2,), "nworkers_changed": (3,),
-}
-
-
-class Log:
-    """Writes into the error log, with the methods of a logger."""
-
-    NUMBERS = {10: DEBUG, 20: INFO, 30: WARNING, 40: ERROR, 50: CRITICAL}  # of module logging
-
-    def __init__(self, write):
-        self._write = write
-
-    def log(self, level, message, *arguments, exc_info=None, **ignored):
-        if isinstance(level, str):
-            level = {"debug": 10, "info": 20, "warning": 30, "error": 40,
-                     "critical": 50}.get(level.lower(), 20)
-        text = str(message)
-        if arguments:
-            # As logging does it: a single dictionary is for %(name)s.
-            single = len(arguments) == 1 and isinstance(arguments[0], dict) and arguments[0]
-            try:
-                text = text % (single or arguments)
-            except (TypeError, ValueError, KeyError) as error:
-                text = f"{text} {arguments!r} ({error})"
-        if exc_info:
-            error = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
-            if error is not None:
-                text += "\n" + "".join(traceback.format_exception(error)).rstrip()
-        self._write(self.NUMBERS[min(max(level // 10, 1), 5) * 10], text)
-
-    def debug(self, message, *arguments, **options):
-        self.log(10, message, *arguments, **options)
-
-    def info(self, message, *arguments, **options):
-        self.log(20, message, *arguments, **options)
-
-    def warning(self, message, *arguments, **options):
-        self.log(30, message, *arguments, **options)
-
-    def error(self, message, *arguments, **options):
-        self.log(40, message, *arguments, **options)
-
-    def critical(self, message, *arguments, **options):
-        self.log(50, message, *arguments, **options)
-
-    def exception(self, message, *arguments, **options):
-        options.setdefault("exc_info", True)
-        self.log(40, message, *arguments, **options)
-
-    warn = warning
-
-
-def unset(*arguments):
-    """In the place of a hook that isn't set."""
-
-
-class Config:
-    """The settings in force, and whatever else the configuration file defines."""
-
-    def __init__(self, settings, names):
-        self.settings = settings
-        self._names = names
-
-    def __getattr__(self, name):
-        for source in (self.__dict__.get("settings", {}), self.__dict__.get("_names", {})):
-            if name in source and source[name] is not None:
-                return source[name]
-        if name in ARGUMENTS:
-            return unset
-        if name in self.__dict__.get("settings", {}):
-            return None
-        raise AttributeError(f"there is no setting {name!r}")
-
-    @property
-    def is_ssl(self):
-        return bool(self.settings.get("certfile") or self.settings.get("keyfile"))
-
-    @property
-    def worker_class_str(self):
-        return str(self.settings.get("worker_class"))
-
-
-class Application:
-    """`app` where the configuration is a file: what is served, once it is loaded."""
-
-    def __init__(self, cfg, loaded):
-        self.cfg = cfg
-        self._loaded = loaded
-
-    @property
-    def callable(self):
-        return self._loaded()
-
-    def wsgi(self):
-        return self._loaded()
-
-
-class Heartbeat:
-    """gunicorn's `worker.tmp`; a worker's signs of life are elsewhere here."""
-
-    def notify(self):
-        pass
-
-    def last_update(self):
-        return time.monotonic()
-
-    def close(self):
-        pass
-
-
-class Worker:
-    def __init__(self, server, age):
-        self.age = age
-        self.pid = "[booting]"
-        self.ppid = server.pid
-        self.sockets = []
-        self.app = server.app
-        self.cfg = server.cfg
-        self.log = server.log
-        self.timeout = server.timeout
-        self.booted = False
-        self.aborted = False
-        self.alive = True
-        self.reloader = None
-        self.nr = 0
-        self.max_requests = getattr(server.cfg, "max_requests", 0) or sys.maxsize
-        self.tmp = Heartbeat()
-        self.wsgi = None
-        self.exitcode = None
-
-    def __str__(self):
-        return f"<Worker {self.pid}>"
-
-    def notify(self):
-        pass
-
-
-class Arbiter:
-    def __init__(self, cfg, log, app):
-        self.pid = os.getppid()
-        self.ppid = 0
-        self.cfg = cfg
-        self.log = log
-        self.app = app
-        self.WORKERS = {}
-        self.LISTENERS = []
-        self.worker_age = 0
-        self.num_workers = int(getattr(cfg, "workers", 1) or 1)
-        self.timeout = getattr(cfg, "timeout", 30)
-        self.proc_name = getattr(cfg, "proc_name", None)
-        self.worker_class = getattr(cfg, "worker_class", None)
-        self.master_name = "Master"
-        self.master_pid = 0
-        self.reexec_pid = 0
-        self.systemd = False
+from _corn_hook_arguments import ARGUMENTS, WrongArguments, count_for
+from _corn_hook_view import Application, Arbiter, Config, Log, Worker
 
 
 class Failure(Exception):
-    """A sentence, then the traceback."""
+    """A sentence for the operator."""
 
 
 def own_frames(error):
@@ -193,28 +31,6 @@ def describe(name, error):
     what = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
     text = "".join(traceback.format_exception(type(error), error, own_frames(error))).rstrip()
     return f"hook {name} failed: {what}\n{text}"
-
-
-def place_of(function):
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else repr(function)
-
-
-def arguments_of(name, function):
-    """How many arguments the hook is to be given; Failure if none of the numbers fits."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return ARGUMENTS[name][0]
-    for count in ARGUMENTS[name]:
-        try:
-            signature.bind(*range(count))
-            return count
-        except TypeError:
-            continue
-    wanted = " or ".join(map(str, ARGUMENTS[name]))
-    raise Failure(f"{place_of(function)}: {name} must be a function of {wanted} arguments, "
-                  f"not {signature}")
 
 
 def resolve(name, value):
@@ -231,8 +47,10 @@ def resolve(name, value):
 class Hooks:
     """All the hooks of a configuration. What may fail answers None, or why it has failed."""
 
-    def __init__(self, write, settings, names, script, loaded):
-        """`names`: of the configuration file. `script`: the application of a script, or None."""
+    def __init__(self, write, settings, names, script, loaded, serve):
+        """`names`: of the configuration file. `script`: the application of a script, or None.
+        `loaded` gives the callable that is served; `serve` takes another one in its place, or is
+        None."""
         log = Log(write)
         values = json.loads(settings) if settings else {}
         if script is not None:
@@ -246,9 +64,10 @@ class Hooks:
             function = getattr(cfg, name, None) if script is not None else names.get(name)
             function = resolve(name, function)
             if callable(function):
-                self.functions[name] = (function, arguments_of(name, function))
+                self.functions[name] = (function, count_for(name, function))
         self.server = Arbiter(cfg, log, app)
         self.loaded = loaded
+        self.serve = serve
         self.listed = set()  # pids that arbiterd has named
         self.handles = {}    # pidfds of the workers forked here
         self.ended = {}      # those whose child_exit is still to come, by pid
@@ -356,7 +175,21 @@ class Hooks:
     def worker_loaded(self):
         self.worker.wsgi = self.loaded()
         self.worker.booted = True
-        return self.call("post_worker_init", self.worker)
+        return self.call("post_worker_init", self.worker) or self.serve_what_hook_assigned()
+
+    def serve_what_hook_assigned(self):
+        application = self.worker.wsgi
+        if application is self.loaded():
+            return None
+        if self.serve is None:
+            self.worker.log.warning("post_worker_init has assigned worker.wsgi, which has no effect "
+                                    "with the worker class asgi; wrap the application where it is made")
+            return None
+        if not callable(application):
+            return ("hook post_worker_init failed: worker.wsgi must be callable, but is of type "
+                    f"{type(application).__name__!r} now")
+        self.serve(application)
+        return None
 
     def worker_ends(self, name):
         """worker_int, worker_abort: on whatever thread has a moment for it."""
@@ -370,12 +203,20 @@ class Hooks:
 
     def pre_request(self, request):
         """Raises what the hook raises: the request is answered 500 then."""
-        self.worker.nr += 1
         if "pre_request" in self.functions:
             self.functions["pre_request"][0](self.worker, request)
+        self.worker.nr += 1
 
     def post_request(self, request, environ, response):
         return self.call("post_request", self.worker, request, environ, response)
+
+
+def make(*arguments):
+    """(Hooks, None), or (None, why there are none)."""
+    try:
+        return Hooks(*arguments), None
+    except (Failure, WrongArguments) as failure:
+        return None, str(failure)
 
 
 def set_environment(variables):
@@ -435,5 +276,5 @@ def warm_up(application, path):
     return f"the application answered {status[0]}" if status[0][:1] == "5" else None
 
 
-parts = types.SimpleNamespace(Hooks=Hooks, Failure=Failure, set_environment=set_environment,
+parts = types.SimpleNamespace(make=make, Failure=Failure, set_environment=set_environment,
                               forget=forget_inherited_exit_handlers, warm_up=warm_up)

@@ -20,6 +20,11 @@ void load_from_script(PyObject* script) { script_application = script; }
 
 PyObject* loaded_callable() { return loaded; }
 
+void replace_loaded(Ref callable) {
+  const Ref before = Ref::steal(loaded);
+  loaded = callable.release();
+}
+
 tl::expected<Ref, app::LoadError> load_callable(const std::string& specification,
                                                 const char* interface) {
   const auto fail = [](base::BootFailure kind, std::string text) {

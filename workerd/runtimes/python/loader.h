@@ -22,7 +22,11 @@ void keep_loaded();
 // Borrowed for as long as the process lives.
 void load_from_script(PyObject* script);
 
-// What load_callable() has loaded; null before. Borrowed. With the lock.
+// What load_callable() has loaded, or what has replaced it; null before. Borrowed. With the lock.
 PyObject* loaded_callable();
+
+// The hook post_worker_init has given another application, most often one around the first. With
+// the lock.
+void replace_loaded(Ref callable);
 
 }  // namespace corn::python

@@ -44,9 +44,8 @@ struct Handles {
 class WsgiApplication final : public app::Application {
  public:
   // With the interpreter's lock.
-  WsgiApplication(const base::WorkerConfig& config, Ref callable, Ref errors, Ref file_wrapper)
+  WsgiApplication(const base::WorkerConfig& config, Ref errors, Ref file_wrapper)
       : sendfile_(config.sendfile),
-        callable_(std::move(callable)),
         file_wrapper_(Ref::borrow(file_wrapper.get())),
         input_type_(make_input_type()),
         start_response_type_(make_start_response_type()),
@@ -62,14 +61,14 @@ class WsgiApplication final : public app::Application {
     environs_.reset();
     log_variables_.reset();
     hooks_.reset();
-    for (Ref* ref : {&callable_, &file_wrapper_, &input_type_, &start_response_type_, &write_type_,
+    for (Ref* ref : {&file_wrapper_, &input_type_, &start_response_type_, &write_type_,
                      &early_hints_type_, &socket_type_}) {
       *ref = Ref();
     }
   }
 
   [[nodiscard]] bool complete() const {
-    return callable_ && file_wrapper_ && input_type_ && start_response_type_ && write_type_ &&
+    return file_wrapper_ && input_type_ && start_response_type_ && write_type_ &&
            early_hints_type_ && socket_type_;
   }
 
@@ -154,7 +153,8 @@ class WsgiApplication final : public app::Application {
     Ref result;
     if (environ && (hooked == nullptr || python::RequestHooks::amend(hooked, environ.get()))) {
       PyObject* arguments[] = {nullptr, environ.get(), handles.start_response.get()};
-      result = Ref::steal(PyObject_Vectorcall(callable_.get(), arguments + 1,
+      // Not kept here: the hook post_worker_init may have replaced it.
+      result = Ref::steal(PyObject_Vectorcall(python::loaded_callable(), arguments + 1,
                                               2 | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
     }
     const bool sent =
@@ -207,7 +207,6 @@ class WsgiApplication final : public app::Application {
   }
 
   const bool sendfile_;
-  Ref callable_;
   Ref file_wrapper_;
   Ref input_type_;
   Ref start_response_type_;
@@ -225,13 +224,14 @@ class WsgiApplication final : public app::Application {
 tl::expected<std::unique_ptr<app::Application>, app::LoadError> load(
     const base::WorkerConfig& config) {
   const python::GilHold hold;
-  auto callable = python::load_callable(config.application, "wsgi");
-  if (!callable) return tl::unexpected(std::move(callable.error()));
+  if (auto callable = python::load_callable(config.application, "wsgi"); !callable) {
+    return tl::unexpected(std::move(callable.error()));
+  }
   Ref errors = make_error_stream();
   Ref file_wrapper = make_file_wrapper_type();
   if (errors && file_wrapper) {
-    auto application = std::make_unique<WsgiApplication>(
-        config, std::move(*callable), std::move(errors), std::move(file_wrapper));
+    auto application =
+        std::make_unique<WsgiApplication>(config, std::move(errors), std::move(file_wrapper));
     if (application->complete()) return application;
     // Its destructor takes the lock, which is held here.
     const python::GilYield yield;
