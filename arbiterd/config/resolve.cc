@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "arbiterd/config/assemble.h"
 #include "arbiterd/config/file_layers.h"
 #include "arbiterd/config/invocation_layers.h"
+#include "arbiterd/config/log_notes.h"
 #include "arbiterd/config/settings_json.h"
 #include "arbiterd/config/sources.h"
 
@@ -154,6 +156,8 @@ class Resolution {
         assemble_pool(name, where, pools_in_force_.back(), invocation_, problems));
     note_settings_without_effect(pools_in_force_.back(), settings);
     note_what_asgi_lacks(pools_in_force_.back(), settings.pools.back(), settings);
+    std::string note = log_configuration_note(pools_in_force_.back(), settings.pools.back().worker);
+    if (!note.empty()) settings.notes.push_back(std::move(note));
   }
 
   [[nodiscard]] Layer arbiter_values_for_pools() const {

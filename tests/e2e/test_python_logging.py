@@ -92,6 +92,15 @@ def application(environ, start_response):
     assert "hidden" not in arbiter.log()
 
 
+def test_handlers_of_gunicorns_loggers_are_told_of_once(site):
+    loggers = {"gunicorn.access": {"handlers": ["console"]},
+               "gunicorn.error": {"handlers": ["console"]}}
+    site.write("conf.py", f"logconfig_dict = {{'version': 1, 'loggers': {loggers!r}}}\n")
+    arbiter = site.start("-c", "conf.py", "-w", "2", "wsgi_test:application")
+    told = re.findall(r"\[WARNING\] .*conf\.py:1: logconfig_dict gives .*", arbiter.log())
+    assert len(told) == 1 and "accesslog" in told[0] and "errorlog" in told[0]
+
+
 @pytest.mark.parametrize("option, name, content, why", [
     ("--log-config", "logging.ini", "[loggers]\nkeys=root\n", "logger_root|formatters"),
     ("--log-config-json", "logging.json", "{", "JSONDecodeError"),

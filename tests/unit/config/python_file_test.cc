@@ -81,6 +81,47 @@ TEST_F(PythonFileTest, WarmingUpIsNotedAsWithoutEffectInAsgi) {
   EXPECT_THAT(good({"-k", "gthread", "app"}).notes, testing::IsEmpty());
 }
 
+TEST_F(PythonFileTest, HandlersThatCornsLinesDoNotPassThroughAreNoted) {
+  python(
+      "logconfig_dict",
+      R"({"loggers": {"gunicorn.access": {"filters": ["health"]}, "shop": {"handlers": ["x"]}}})",
+      7);
+  EXPECT_THAT(good({"app"}).notes,
+              testing::ElementsAre(
+                  "gunicorn.conf.py:7: logconfig_dict gives gunicorn.access handlers or filters, "
+                  "through which the access log does not pass, as Python doesn't write it; use "
+                  "accesslog with access_log_format or log_format"));
+}
+
+TEST_F(PythonFileTest, LoggersOfTheApplicationsOwnAreNotNoted) {
+  python("logconfig_dict",
+         R"({"loggers": {"gunicorn.error": {"level": "INFO", "handlers": []},
+                         "shop": {"handlers": ["x"]}}})",
+         7);
+  EXPECT_THAT(good({"app"}).notes, testing::IsEmpty());
+}
+
+TEST_F(PythonFileTest, LoggingFilesAreReadForGunicornsLoggers) {
+  write("log.json", R"({"loggers": {"gunicorn.error": {"handlers": ["x"]}}})");
+  EXPECT_THAT(good({"--log-config-json", "log.json", "app"}).notes,
+              testing::ElementsAre(testing::HasSubstr(
+                  "logconfig_json gives gunicorn.error handlers or filters, through which Corn's "
+                  "own entries of the error log do not pass")));
+  write("log.ini",
+        "[loggers]\nkeys=root, a, e, shop\n[logger_a]\nhandlers = file\nqualname: "
+        "gunicorn.access\n"
+        "[logger_e]\n# handlers=file\nqualname=gunicorn.error\nhandlers=console\n"
+        "[logger_shop]\nqualname=shop\nhandlers=file\n");
+  EXPECT_THAT(good({"--log-config", "log.ini", "app"}).notes,
+              testing::ElementsAre(testing::AllOf(
+                  testing::HasSubstr("logconfig gives gunicorn.access and gunicorn.error handlers"),
+                  testing::HasSubstr("log_format and errorlog"))));
+  write("log.ini", "[logger_e]\nqualname=gunicorn.error\nhandlers=\n");
+  EXPECT_THAT(good({"--log-config", "log.ini", "app"}).notes, testing::IsEmpty());
+  write("log.json", "{");
+  EXPECT_THAT(good({"--log-config-json", "log.json", "app"}).notes, testing::IsEmpty());
+}
+
 TEST_F(PythonFileTest, WhatIsNoFunctionIsNoHook) {
   python("post_fork", "7", 3);
   python("pre_fork", "\"nonsense\"", 4);
