@@ -63,8 +63,14 @@ std::optional<double> number_of(const RawValue& raw) {
   return std::nullopt;
 }
 
+// A number with a point that has nothing behind it is whole, as Python's int() sees it.
 std::optional<std::int64_t> whole_number_of(const RawValue& raw) {
   if (const auto* whole = std::get_if<std::int64_t>(&raw.content)) return *whole;
+  if (const auto* number = std::get_if<double>(&raw.content)) {
+    constexpr double kExact = 9007199254740992;  // 2^53
+    if (std::floor(*number) != *number || std::abs(*number) > kExact) return std::nullopt;
+    return static_cast<std::int64_t>(*number);
+  }
   if (const auto* text = std::get_if<std::string>(&raw.content)) {
     return whole_number(trimmed(*text));
   }

@@ -151,6 +151,9 @@ struct ClassName {
 
 constexpr std::string_view kInsteadOfGreenlets = "use gevent, or gthread with --threads";
 
+constexpr std::string_view kAiohttp =
+    "an application of aiohttp.web is none of ASGI; it runs by itself (python3 -m aiohttp.web)";
+
 constexpr std::array kClassNames = {
     ClassName{"sync", base::WorkerClass::kSync, ""},
     ClassName{"gthread", base::WorkerClass::kThreads, ""},
@@ -173,6 +176,10 @@ constexpr std::array kClassNames = {
     ClassName{"uvicorn.workers.uvicornh11worker", base::WorkerClass::kAsgi, ""},
     ClassName{"uvicorn_worker.uvicornworker", base::WorkerClass::kAsgi, ""},
     ClassName{"uvicorn_worker.uvicornh11worker", base::WorkerClass::kAsgi, ""},
+    ClassName{"aiohttp.gunicornwebworker", std::nullopt, kAiohttp},
+    ClassName{"aiohttp.gunicornuvloopwebworker", std::nullopt, kAiohttp},
+    ClassName{"aiohttp.worker.gunicornwebworker", std::nullopt, kAiohttp},
+    ClassName{"aiohttp.worker.gunicornuvloopwebworker", std::nullopt, kAiohttp},
     ClassName{"native", std::nullopt, "use sync, gthread, gevent or asgi"},
 };
 
@@ -234,6 +241,10 @@ std::string application_problem(const Value& application) {
 std::string worker_class_problem(const Value& name) {
   const ClassName* known = find_class(name.text());
   if (known != nullptr && known->means) return "";
+  if (known == nullptr && name.text().find('.') != std::string::npos) {
+    return "worker classes of one's own are not run, because Corn's workers are a program; asgi is "
+           "wanted for an asynchronous application, sync, gthread or gevent for any other";
+  }
   if (known == nullptr) return "sync, gthread, gevent or asgi is wanted";
   return fmt::format("this class is not implemented in this version of Corn; {}", known->instead);
 }

@@ -188,11 +188,17 @@ def line_of_script():
     return 0
 
 
+def make_settings(ignore=None):
+    """Every setting with its default, by name."""
+    return {row["name"]: Setting(**row) for row in settings_table.SETTINGS
+            if row["name"] not in (ignore or ())}
+
+
 class Config:
     """Every setting, each readable as an attribute."""
 
     def __init__(self, usage=None, prog=None):
-        self.settings = {row["name"]: Setting(**row) for row in settings_table.SETTINGS}
+        self.settings = make_settings()
         self.usage = usage
         self.prog = prog or os.path.basename(sys.argv[0] if sys.argv else "corn")
         self.env_orig = dict(os.environ)

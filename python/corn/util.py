@@ -1,10 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
 """Helpers that scripts written for gunicorn import."""
 import ast
+import email.utils
 import importlib
+import inspect
 import os
+import socket
+import time
 
 from corn.errors import AppImportError
+
+
+WORKER_CLASSES = {"sync": "corn.workers.sync.SyncWorker",
+                  "gthread": "corn.workers.gthread.ThreadWorker",
+                  "gevent": "corn.workers.ggevent.GeventWorker"}
+
+
+def load_class(uri, default="gunicorn.workers.sync.SyncWorker", section="gunicorn.workers"):
+    """The class that "PACKAGE.MODULE.CLASS" or a worker class's short name names."""
+    if inspect.isclass(uri):
+        return uri
+    path = WORKER_CLASSES.get(uri.removeprefix("egg:gunicorn#").removeprefix("#"), uri)
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise RuntimeError(f"class {uri!r} is not found: {error}") from error
+
+
+def http_date(timestamp=None):
+    """Of a moment, or of now, as header fields have it."""
+    return email.utils.formatdate(time.time() if timestamp is None else timestamp, usegmt=True)
+
+
+def is_ipv6(address):
+    try:
+        socket.inet_pton(socket.AF_INET6, address)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def bytes_to_str(value):
+    return value if isinstance(value, str) else value.decode("latin-1")
 
 
 def getcwd():

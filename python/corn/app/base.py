@@ -41,7 +41,8 @@ class BaseApplication:
             self.corn_reload_config()
         except Exception as error:
             traceback.print_exception(error)
-            launcher.fail(f"the configuration cannot be loaded: {error}", EXIT_CONFIGURATION)
+            reason = str(error) or type(error).__name__
+            launcher.fail(f"the configuration cannot be loaded: {reason}", EXIT_CONFIGURATION)
 
     def load_default_config(self):
         self.cfg = Config(self.usage, prog=self.prog)
@@ -50,10 +51,14 @@ class BaseApplication:
         raise NotImplementedError
 
     def load(self):
-        raise NotImplementedError
+        raise self.missing("load() is to be defined, and to return the application")
 
     def load_config(self):
-        raise NotImplementedError
+        raise self.missing("load_config() is to be defined, and to set what is to be set: "
+                           "self.cfg.set(NAME, VALUE)")
+
+    def missing(self, what):
+        return NotImplementedError(f"in {type(self).__qualname__}, {what}")
 
     def reload(self):
         self.do_load_config()

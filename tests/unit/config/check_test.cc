@@ -37,7 +37,8 @@ TEST(Check, WholeNumbersStayInTheirRange) {
     EXPECT_EQ(checked("workers", text(bad)), expected) << bad;
   }
   EXPECT_EQ(checked("workers", number(0)), kNotAWorkerCount);
-  EXPECT_EQ(checked("workers", fraction(2)), kNotAWorkerCount);
+  EXPECT_EQ(checked("workers", fraction(2)), "2");
+  EXPECT_EQ(checked("workers", fraction(2.5)), kNotAWorkerCount);
   EXPECT_EQ(checked("workers", RawValue{true}), kNotAWorkerCount);
   EXPECT_EQ(checked("workers", RawValue{RawValue::List{number(1)}}), kNotAWorkerCount);
   EXPECT_EQ(checked("workers", RawValue{RawValue::Opaque{"function"}}), kNotAWorkerCount);
@@ -196,8 +197,9 @@ TEST(Check, WorkerClassesHaveGunicornsNames) {
   EXPECT_EQ(checked("worker_class", text("eventlet")),
             "! this class is not implemented in this version of Corn; use gevent, or gthread with "
             "--threads");
-  EXPECT_EQ(checked("worker_class", text("mine.Worker")),
-            "! sync, gthread, gevent or asgi is wanted");
+  EXPECT_EQ(checked("worker_class", text("mine")), "! sync, gthread, gevent or asgi is wanted");
+  EXPECT_TRUE(checked("worker_class", text("mine.Worker"))
+                  .starts_with("! worker classes of one's own are not run"));
   EXPECT_EQ(checked("worker_class", RawValue{RawValue::Opaque{"type"}}),
             "! sync, gthread, gevent or asgi is wanted");
 }

@@ -41,6 +41,28 @@ TEST_F(PythonFileTest, MistakesHaveFileAndLine) {
             "fd://NUMBER, or a list of these, is wanted");
 }
 
+TEST_F(PythonFileTest, WholeNumbersMayHaveAPoint) {
+  python("workers", "2.0", 1);
+  EXPECT_EQ(pool({"app"}).spec.workers, 2U);
+  python("threads", "2.5", 2);
+  python("max_requests", "1e300", 3);
+  EXPECT_THAT(error({"app"}), testing::AllOf(testing::HasSubstr(":2: threads = 2.5: a whole"),
+                                             testing::HasSubstr(":3: max_requests = 1e+300: a")));
+}
+
+TEST_F(PythonFileTest, WorkerClassesOfOnesOwnAreRefusedWithTheAlternatives) {
+  python("worker_class", "\"paperless.workers.ConfigurableWorker\"", 1);
+  EXPECT_EQ(
+      error({"app"}),
+      "gunicorn.conf.py:1: worker_class = \"paperless.workers.ConfigurableWorker\": worker "
+      "classes of one's own are not run, because Corn's workers are a program; asgi is wanted "
+      "for an asynchronous application, sync, gthread or gevent for any other");
+  EXPECT_THAT(error({"-k", "aiohttp.GunicornWebWorker", "app"}),
+              testing::HasSubstr("an application of aiohttp.web is none of ASGI"));
+  EXPECT_THAT(error({"-k", "quantum", "app"}),
+              testing::HasSubstr("sync, gthread, gevent or asgi is wanted"));
+}
+
 TEST_F(PythonFileTest, NamesOfTheAuthorsOwnAreIgnored) {
   python("my_database", "\"x\"", 1);
   python("version", "\"1.0\"", 2);

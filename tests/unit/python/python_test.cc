@@ -80,7 +80,8 @@ std::string evaluate(const std::string& expression) {
 TEST(Interpreter, LooksLikeThePythonProgram) {
   EXPECT_EQ(evaluate("__import__('sys').executable"), "/usr/bin/python3");
   EXPECT_EQ(evaluate("__import__('sys').prefix"), "/usr");
-  EXPECT_EQ(evaluate("__import__('sys').argv"), "['workerd']");
+  EXPECT_EQ(evaluate("__import__('sys').argv"), "['arbiterd']");
+  EXPECT_EQ(evaluate("__import__('os').environ['SERVER_SOFTWARE']"), "corn/" CORN_VERSION);
   EXPECT_EQ(evaluate("__import__('sys').flags.isolated"), "0");
 }
 

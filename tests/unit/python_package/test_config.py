@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from corn.config import Config
+from corn.config import Config, make_settings
 from corn.workers.gthread import ThreadWorker
 
 
@@ -108,3 +108,8 @@ def test_accounts_are_numbers_as_in_gunicorn():
     cfg.set("user", "root")
     cfg.set("group", 7)
     assert (cfg.uid, cfg.gid) == (0, 7)
+
+
+def test_settings_can_be_made_without_a_config():
+    settings = make_settings(ignore=("bind",))
+    assert settings["workers"].get() == 1 and "bind" not in settings

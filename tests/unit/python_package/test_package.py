@@ -234,6 +234,44 @@ def test_compat_has_the_version_of_the_gunicorn_that_corn_follows():
     assert result.stdout == f"(26, 0, 0) 26.0.0 {corn.__version__} gunicorn\n", result.stderr
 
 
+def test_helpers_of_gunicorns():
+    assert util.http_date(0) == "Thu, 01 Jan 1970 00:00:00 GMT" and util.http_date().endswith(" GMT")
+    assert util.is_ipv6("::1") and not util.is_ipv6("127.0.0.1") and not util.is_ipv6("::1\0")
+    assert util.bytes_to_str(b"a") == util.bytes_to_str("a") == "a"
+    assert util.load_class("gthread").__name__ == "ThreadWorker"
+    assert util.load_class("corn.app.base.Application") is Application
+    assert util.load_class(Application) is Application
+    for wrong in ("nonsense", "no.such.Class", "corn.util.NoSuchClass"):
+        with pytest.raises(RuntimeError, match=f"class '{wrong}' is not found: "):
+            util.load_class(wrong)
+
+
+def test_what_an_application_must_define_is_told(capsys):
+    class Empty(BaseApplication):
+        pass
+
+    with pytest.raises(SystemExit):
+        Empty()
+    said = capsys.readouterr().err
+    assert "the configuration cannot be loaded: in test_what_an_application_must_define_is_told" in said
+    assert "Empty, load_config() is to be defined" in said
+
+    class Wordless(BaseApplication):
+        def load_config(self):
+            raise ValueError
+
+    with pytest.raises(SystemExit):
+        Wordless()
+    assert "the configuration cannot be loaded: ValueError\n" in capsys.readouterr().err
+
+    class Idle(BaseApplication):
+        def load_config(self):
+            pass
+
+    with pytest.raises(NotImplementedError, match="load\\(\\) is to be defined"):
+        Idle().wsgi()
+
+
 def test_compat_without_a_script_tells_its_usage():
     result = python("-m", "corn.compat")
     assert result.returncode == 2 and "usage: python3 -m corn.compat SCRIPT" in result.stderr

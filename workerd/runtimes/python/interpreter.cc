@@ -112,6 +112,16 @@ bool put_first_on_path(const InterpreterOptions& options) {
   return true;
 }
 
+// gunicorn sets it for applications that tell where they run by their environment.
+bool name_server() {
+  const Ref module = Ref::steal(PyImport_ImportModule("os"));
+  const Ref environment =
+      module ? Ref::steal(PyObject_GetAttrString(module.get(), "environ")) : Ref();
+  return environment &&
+         static_cast<bool>(Ref::steal(PyObject_CallMethod(
+             environment.get(), "setdefault", "ss", "SERVER_SOFTWARE", "corn/" CORN_VERSION)));
+}
+
 // A stream is None when its descriptor was closed at the start.
 bool buffer_by_line(const char* stream_name) {
   PyObject* stream = PySys_GetObject(stream_name);
@@ -172,8 +182,8 @@ Result<std::unique_ptr<Interpreter>> Interpreter::start(const InterpreterOptions
   if (auto status = initialize(*program, options.program); !status) {
     return tl::unexpected(status.error());
   }
-  if (!put_first_on_path(options) || !buffer_by_line("stdout") || !buffer_by_line("stderr") ||
-      !show_faults_on(faults) || !allow_stack_dumps_until_exit()) {
+  if (!put_first_on_path(options) || !name_server() || !buffer_by_line("stdout") ||
+      !buffer_by_line("stderr") || !show_faults_on(faults) || !allow_stack_dumps_until_exit()) {
     return base::fail("Python cannot be set up: " + take_exception().text);
   }
   adopt_thread_state(PyEval_SaveThread());
@@ -188,8 +198,8 @@ Result<std::unique_ptr<Interpreter>> Interpreter::adopt(const InterpreterOptions
     faults = *prepared;
   }
   const GilHold hold;
-  if (!put_first_on_path(options) || !buffer_by_line("stdout") || !buffer_by_line("stderr") ||
-      !show_faults_on(faults) || !allow_stack_dumps_until_exit()) {
+  if (!put_first_on_path(options) || !name_server() || !buffer_by_line("stdout") ||
+      !buffer_by_line("stderr") || !show_faults_on(faults) || !allow_stack_dumps_until_exit()) {
     return base::fail("Python cannot be set up: " + take_exception().text);
   }
   return std::unique_ptr<Interpreter>(new Interpreter);

@@ -14,7 +14,7 @@ struct InterpreterOptions {
   std::string working_directory;         // first on sys.path; empty: not put there
   std::vector<std::string> python_path;  // follow it
   std::string virtual_env;               // directory of a virtual environment; empty: none
-  std::string program = "workerd";       // sys.argv[0]
+  std::string program = "arbiterd";      // sys.argv[0]: what the operator has started
   int fault_descriptor = -1;   // where a crash of C code shows the Python stacks; -1: nowhere
   bool fault_records = false;  // not there but as an entry of the error log, which is JSON
 
