@@ -29,7 +29,7 @@ def make_package():
     module = types.ModuleType("gunicorn", "Corn's modules under gunicorn's names.")
     module.__spec__ = importlib.machinery.ModuleSpec("gunicorn", None, is_package=True)
     module.__path__ = module.__spec__.submodule_search_locations = list(corn.__path__)
-    module.__package__ = "gunicorn"
+    module.__package__, module.__file__ = "gunicorn", corn.__file__
     module.version_info = GUNICORN_VERSION
     module.__version__ = ".".join(map(str, GUNICORN_VERSION))
     module.SERVER, module.SERVER_SOFTWARE = corn.SERVER, corn.SERVER_SOFTWARE

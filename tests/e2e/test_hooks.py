@@ -297,6 +297,8 @@ class Shout(logging.Filter):
     def filter(self, record):
         record.msg = record.msg.upper()
         return True
+def on_starting(server):
+    server.log.error_log.info("before the fork")
 def post_fork(server, worker):
     server.log.error_log.addFilter(Shout())
     server.log.access_log.addFilter(Shout())
@@ -304,6 +306,8 @@ def post_worker_init(worker):
     logging.getLogger("gunicorn.error").info("quiet")
 """, "-w", "1")
     arbiter.wait_for_log(r"\[INFO\] QUIET")
+    assert len(re.findall(r"\[INFO\] before the fork$", arbiter.log(), re.MULTILINE)) == 1
+    assert arbiter.log().count("QUIET") == 1
     assert len(re.findall(r"\[WARNING\] A hook has asked for log\.access_log", arbiter.log())) == 1
 
 

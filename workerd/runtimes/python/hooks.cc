@@ -14,6 +14,7 @@
 #include "workerd/runtimes/python/exception.h"
 #include "workerd/runtimes/python/gil.h"
 #include "workerd/runtimes/python/loader.h"
+#include "workerd/runtimes/python/logging_setup.h"
 
 namespace corn::python {
 namespace {
@@ -83,8 +84,11 @@ base::Result<Hooks*> Hooks::make(const base::WorkerConfig& config, PyObject* scr
   static PyMethodDef serve_method = {"serve", &serve, METH_O, nullptr};
   auto names = script != nullptr ? reload_script(script) : config_namespace(config.config_file);
   if (!names) return tl::unexpected(names.error());
+  // Hooks find them at server.log, before an application is loaded.
+  const base::Status loggers = make_loggers(config);
   const GilHold hold;
   const Ref definitions = std::move(*names);
+  if (!loggers) return tl::unexpected(loggers.error());
   const Ref function = part("make");
   const Ref write = Ref::steal(PyCFunction_New(&write_method, nullptr));
   const Ref load = Ref::steal(PyCFunction_New(&loaded_method, nullptr));

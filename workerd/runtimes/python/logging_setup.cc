@@ -28,22 +28,38 @@ PyObject* write_entry(PyObject* /*module*/, PyObject* arguments) {
   Py_RETURN_NONE;
 }
 
+base::Status not_set_up() {
+  return base::fail("Python's logging can't be set up: " + take_exception().text);
+}
+
 }  // namespace
 
-base::Status set_up_logging(const base::WorkerConfig& config) {
+base::Status make_loggers(const base::WorkerConfig& config) {
   static bool done = false;
   if (done) return {};
   static PyMethodDef method = {"write_entry", &write_entry, METH_VARARGS, nullptr};
   const GilHold hold;
-  const Ref set_up = run_embedded(kLoggingSetupSource, "<corn logging>", "set_up");
+  const Ref make = run_embedded(kLoggingSetupSource, "<corn logging>", "make_loggers");
   const Ref write = Ref::steal(PyCFunction_New(&method, nullptr));
-  const Ref result = set_up && write
-                         ? Ref::steal(PyObject_CallFunction(
-                               set_up.get(), "Ossss", write.get(), config.log_level.c_str(),
-                               config.log_config_file.c_str(), config.log_config_json.c_str(),
-                               config.log_config_dict.c_str()))
-                         : Ref();
-  if (!result) return base::fail("Python's logging can't be set up: " + take_exception().text);
+  if (!make || !write ||
+      !Ref::steal(PyObject_CallFunction(make.get(), "Os", write.get(), config.log_level.c_str()))) {
+    return not_set_up();
+  }
+  done = true;
+  return {};
+}
+
+base::Status set_up_logging(const base::WorkerConfig& config) {
+  static bool done = false;
+  if (done) return {};
+  if (auto made = make_loggers(config); !made) return made;
+  const GilHold hold;
+  const Ref set_up = run_embedded(kLoggingSetupSource, "<corn logging>", "set_up");
+  const Ref result = set_up ? Ref::steal(PyObject_CallFunction(
+                                  set_up.get(), "sss", config.log_config_file.c_str(),
+                                  config.log_config_json.c_str(), config.log_config_dict.c_str()))
+                            : Ref();
+  if (!result) return not_set_up();
   if (result.get() != Py_None) return base::fail(to_text(result.get()));
   done = true;
   return {};

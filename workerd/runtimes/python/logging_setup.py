@@ -66,8 +66,8 @@ def configure(file, json_file, dictionary):
             "__file__": file, "here": os.path.dirname(file)})
 
 
-def set_up(write_entry, level, file, json_file, dictionary):
-    """None, or why it is not possible."""
+def make_loggers(write_entry, level):
+    """gunicorn's two loggers, which lead to the process's error log and nowhere."""
     error_log = logging.getLogger("gunicorn.error")
     error_log.propagate = False
     error_log.setLevel(level.upper())
@@ -75,6 +75,10 @@ def set_up(write_entry, level, file, json_file, dictionary):
     access_log = logging.getLogger("gunicorn.access")
     access_log.propagate = False
     access_log.setLevel(logging.INFO)
+
+
+def set_up(file, json_file, dictionary):
+    """None, or why it is not possible."""
     try:
         configure(file, json_file, dictionary)
     except Exception as error:
