@@ -114,6 +114,9 @@ int run(int argc, char** argv, const std::map<std::string, std::string>& environ
       std::fputs(config::print_config(*settings).c_str(), stdout);
       return 0;
     case config::Mode::kCheckConfig: {
+      for (const std::string& note : settings->notes) {
+        std::fprintf(stderr, "arbiterd: warning: %s\n", note.c_str());
+      }
       const auto loads = driver::check_applications_now(*launch, *settings, script);
       return loads ? 0 : refuse(1, loads.error().message);
     }

@@ -194,12 +194,12 @@ def test_a_hook_that_is_named_and_does_not_fit(site):
     site.write("shop.py", "def leave(worker): pass\n")
     site.write("hooks.py", "wsgi_app = 'wsgi_test:application'\nbind = '127.0.0.1:0'\n"
                "worker_exit = 'shop.leave'\n")
-    said = refused(site, WORKER, "-c", "hooks.py")
-    assert "shop.py:1: worker_exit must be a function of 2 arguments, not (worker)" in said
+    said = refused(site, SETTINGS, "-c", "hooks.py")
+    assert "hooks.py:3: " in said and "shop.py:1: worker_exit must be a function of 2 arguments, not (worker)" in said
     assert "<corn" not in said
     site.write("hooks.py", "wsgi_app = 'wsgi_test:application'\nbind = '127.0.0.1:0'\n"
                "worker_exit = 'shop.stay'\n")
-    said = refused(site, WORKER, "-c", "hooks.py")
+    said = refused(site, SETTINGS, "-c", "hooks.py")
     assert "worker_exit = 'shop.stay' cannot be found" in said and "<corn" not in said
 
 
@@ -260,3 +260,13 @@ def test_workerd_by_hand_says_who_starts_it(site):
     result = subprocess.run([BIN / "workerd"], env=site.environment(), capture_output=True, text=True,
                             stdin=subprocess.DEVNULL, timeout=30, check=False)
     assert result.returncode == 2 and "arbiterd" in result.stderr
+
+
+def test_a_check_tells_what_is_accepted_without_effect(site):
+    site.write("noted.py", "wsgi_app = 'wsgi_test:application'\npreload_warm_up = '/'\n"
+                           "preload_app = True\n"
+                           "worker_class = 'asgi'\n")
+    site.write("wsgi_test.py", "async def application(scope, receive, send):\n    pass\n")
+    checked = site.run_arbiter("--check-config", "-c", "noted.py")
+    assert checked.returncode == 0
+    assert "arbiterd: warning: noted.py:2: preload_warm_up has no effect" in checked.stderr

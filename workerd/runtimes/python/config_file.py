@@ -153,10 +153,10 @@ def evaluate(location):
         module, source = load(location)
     except Failure as failure:
         return None, str(failure)
-    problems = hook_arguments.problems(vars(module))
+    lines = lines_of(source)
+    problems = hook_arguments.problems(vars(module), lambda name: f"{location}:{lines.get(name, 0)}")
     if problems:
         return None, "\n".join(problems)
-    lines = lines_of(source)
     return [(name, json_form(plain(name, value)), type_name(value), lines.get(name, 0))
             for name, value in vars(module).items()
             if not name.startswith("_") and not isinstance(value, types.ModuleType)], None

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The server hooks, and how many arguments each may take."""
+import importlib
 import inspect
 
 # The first is the number a hook is given if it can't be asked.
@@ -11,7 +12,7 @@ ARGUMENTS = {
 }
 
 
-class WrongArguments(Exception):
+class WrongHook(Exception):
     """A sentence: where the hook is, what is wanted and what it is."""
 
 
@@ -21,7 +22,7 @@ def place_of(function):
 
 
 def count_for(name, function):
-    """How many arguments the hook is to be given. WrongArguments if none of the numbers fits."""
+    """How many arguments the hook is to be given. WrongHook if none of the numbers fits."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
@@ -34,18 +35,33 @@ def count_for(name, function):
             continue
     wanted = " or ".join(map(str, ARGUMENTS[name]))
     plural = "" if wanted == "1" else "s"
-    raise WrongArguments(f"{place_of(function)}: {name} must be a function of {wanted} "
+    raise WrongHook(f"{place_of(function)}: {name} must be a function of {wanted} "
                          f"argument{plural}, not {signature}")
 
 
-def problems(definitions):
-    """What is wrong with the functions that are hooks among what a configuration file defines."""
+def resolve(name, value):
+    """A hook may also be named, as "package.module.function"."""
+    if not isinstance(value, str) or not value.strip():
+        return value
+    module, _, attribute = value.strip().rpartition(".")
+    if not module:
+        return value  # refused as no name at all where settings are checked
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except BaseException as error:
+        raise WrongHook(f"{name} = {value!r} cannot be found: {error}") from None
+
+
+def problems(definitions, place):
+    """What is wrong with the hooks among what a configuration file defines. `place` tells where it
+    assigns a name."""
     texts = []
     for name in ARGUMENTS:
-        function = definitions.get(name)
-        if callable(function) and not isinstance(function, type):
-            try:
+        try:
+            function = resolve(name, definitions.get(name))
+            if callable(function) and not isinstance(function, type):
                 count_for(name, function)
-            except WrongArguments as problem:
-                texts.append(str(problem))
+        except WrongHook as problem:
+            named = isinstance(definitions[name], str)
+            texts.append(f"{place(name)}: {problem}" if named else str(problem))
     return texts

@@ -4,7 +4,6 @@
 The objects are made in a template process. Workers are forked from it and inherit them, with every
 attribute that hooks have set there.
 """
-import importlib
 import json
 import os
 import select
@@ -12,12 +11,8 @@ import sys
 import traceback
 import types
 
-from _corn_hook_arguments import ARGUMENTS, WrongArguments, count_for
+from _corn_hook_arguments import ARGUMENTS, WrongHook, count_for, resolve
 from _corn_hook_view import Application, Arbiter, Config, Log, Worker
-
-
-class Failure(Exception):
-    """A sentence for the operator."""
 
 
 def own_frames(error):
@@ -31,17 +26,6 @@ def describe(name, error):
     what = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
     text = "".join(traceback.format_exception(type(error), error, own_frames(error))).rstrip()
     return f"hook {name} failed: {what}\n{text}"
-
-
-def resolve(name, value):
-    """A hook may also be named, as "package.module.function"."""
-    if not isinstance(value, str) or not value.strip():
-        return value
-    module, _, attribute = value.strip().rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except Exception as error:
-        raise Failure(f"{name} = {value!r} cannot be found: {error}") from None
 
 
 class Hooks:
@@ -215,7 +199,7 @@ def make(*arguments):
     """(Hooks, None), or (None, why there are none)."""
     try:
         return Hooks(*arguments), None
-    except (Failure, WrongArguments) as failure:
+    except WrongHook as failure:
         return None, str(failure)
 
 
@@ -276,5 +260,5 @@ def warm_up(application, path):
     return f"the application answered {status[0]}" if status[0][:1] == "5" else None
 
 
-parts = types.SimpleNamespace(make=make, Failure=Failure, set_environment=set_environment,
+parts = types.SimpleNamespace(make=make, set_environment=set_environment,
                               forget=forget_inherited_exit_handlers, warm_up=warm_up)
