@@ -263,6 +263,7 @@ void Arbiter::on_exit(core::WorkerId id, const os::ExitStatus& status) {
   const base::ScoreboardView left = found->second.scoreboard.read(true);
   PoolRuntime& pool = pools_[found->second.pool];
   pool.totals.add(left);
+  pool.totals.add_cut_off(left, loop_->now());
   if (pool.hand_off) pool.hand_off->have_newcomers_looked_for();
   core::ExitStatus end = to_core(status);
   note_last_request(left, end);

@@ -61,6 +61,14 @@ void PoolTotals::add(const base::ScoreboardView& view) {
   for (std::size_t i = 0; i < latency.size(); ++i) latency[i] += view.latency[i];
 }
 
+void PoolTotals::add_cut_off(const base::ScoreboardView& left, base::TimePoint ended) {
+  requests += left.in_flight;
+  errors += left.in_flight;
+  for (const base::SlotView& slot : left.slots) {
+    if (slot.request_start) ++latency[base::latency_bucket(ended - *slot.request_start)];
+  }
+}
+
 double PoolTotals::latency_ms(double quantile) const {
   std::uint64_t count = 0;
   for (const std::uint64_t n : latency) count += n;

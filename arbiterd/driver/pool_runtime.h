@@ -33,6 +33,9 @@ struct PoolTotals {
   std::array<std::uint64_t, base::kLatencyBuckets> latency{};
 
   void add(const base::ScoreboardView& view);
+  // Of a worker that has ended: what was inside it then, which nobody else counts any more, was
+  // cut off.
+  void add_cut_off(const base::ScoreboardView& left, base::TimePoint ended);
   // Upper bound of the bucket in which the quantile lies, in milliseconds; 0 without requests.
   [[nodiscard]] double latency_ms(double quantile) const;
 };

@@ -38,6 +38,15 @@ def answered_by(port):
         client.close()
 
 
+def answered_by_nobody(port, path):
+    client = KeepAliveClient(("127.0.0.1", port))
+    try:
+        with pytest.raises(RequestFailed):
+            client.request(path)
+    finally:
+        client.close()
+
+
 def test_a_killed_worker_is_replaced_fifteen_times(site):
     site.write("echo.py", ECHO_QUERY)
     arbiter = site.start("-w", "1", "echo:application")
@@ -55,6 +64,20 @@ def test_a_killed_worker_is_replaced_fifteen_times(site):
     # A foreign SIGKILL is no fault of the application: no back-off, however often it comes.
     assert statistics.median(gaps) < (5.0 if SANITIZER else 1.0), gaps
     assert arbiter.status()["pools"][0]["state"] == "SERVING"
+
+
+def test_a_request_cut_off_by_a_crash_is_counted_as_an_error(site):
+    site.write("slow.py", SLOW)
+    arbiter = site.start("-w", "1", "slow:application")
+    worker, = arbiter.workers()
+    client = threading.Thread(target=answered_by_nobody, args=(arbiter.port, "/slow?3600"))
+    client.start()
+    wait_until(lambda: arbiter.status()["pools"][0]["workers"][0].get("activeRequests"), "the request inside")
+    os.kill(worker, signal.SIGKILL)
+    client.join()
+    wait_until(arbiter.exits, "the worker's end")
+    pool = arbiter.status()["pools"][0]
+    assert (pool["requestsTotal"], pool["errorsTotal"]) == ("1", "1"), pool
 
 
 def test_other_connections_do_not_notice_a_crash(site):

@@ -69,6 +69,25 @@ def test_a_hanging_request_is_ended_after_two_seconds(site, options, path, frame
     assert get(port).body == b"ok"
 
 
+@pytest.mark.parametrize("options", [
+    ["-k", "sync", "--timeout", "2"],
+    ["-k", "sync", "--request-timeout", "2"],
+    ["-k", "gthread", "--threads", "3", "--request-timeout", "2"],
+])
+def test_a_request_that_had_no_answer_in_time_is_counted_and_logged_with_its_time(site, options):
+    site.write("hangs.py", HANGS)
+    log = site.root / "access.log"
+    arbiter = site.start("-w", "1", *options, "--access-logfile", log, "--access-logformat",
+                         "%(s)s %(U)s %(L)s", "hangs:application")
+    assert get(arbiter.port).body == b"ok"
+    assert ask_and_be_let_down(arbiter.port, "/sleep") == "HTTP/1.1 504 Gateway Timeout"
+    wait_until(arbiter.exits, "the worker's end")
+    pool = arbiter.status()["pools"][0]
+    assert (pool["requestsTotal"], pool["errorsTotal"]) == ("2", "1"), pool
+    status, path, seconds = log.read_text().splitlines()[-1].split()
+    assert (status, path) == ("504", "/sleep") and float(seconds) > 1.9, seconds
+
+
 def test_other_workers_serve_on_while_one_hangs(site):
     site.write("hangs.py", HANGS)
     arbiter = site.start("-w", "2", "--timeout", "2", "hangs:application")

@@ -346,7 +346,8 @@ std::string Connection::error_page(const http::ProtocolError& error) {
   return page;
 }
 
-void Connection::log_refusal(const http::ProtocolError& error, std::size_t page_bytes) {
+void Connection::log_refusal(const http::ProtocolError& error, std::size_t page_bytes,
+                             base::Duration inside) {
   base::add(commons_->scoreboard.refused);
   if (error.status < 500) {
     base::log_warning("Invalid request from ip={}: {}", info_.remote_host, error.log_text());
@@ -356,6 +357,7 @@ void Connection::log_refusal(const http::ProtocolError& error, std::size_t page_
   record.remote_host = info_.remote_host;
   record.status = error.status;
   record.body_bytes = page_bytes;
+  record.duration = inside;
   commons_->access_log.add(record);
 }
 
@@ -418,6 +420,12 @@ void Connection::forget() {
   state_ = State::kClosed;
 }
 
+base::Duration Connection::time_inside(base::TimePoint now) const {
+  const base::TimePoint begun = begun_.load(std::memory_order_relaxed);
+  if (begun == base::TimePoint() || begun > now) return base::Duration::zero();
+  return now - begun;
+}
+
 bool Connection::inside_since(base::TimePoint newest) const {
   const base::TimePoint begun = begun_.load(std::memory_order_relaxed);
   return state_ == State::kInside && begun != base::TimePoint() && begun <= newest;
@@ -464,7 +472,8 @@ void Connection::abort(base::TimePoint now) {
       aborted_.store(true, std::memory_order_relaxed);
       const std::string page = error_page(late);
       if (transmitter_.cut_off(page)) {
-        log_refusal(late, page.size() - std::min(page.size(), page.find("\r\n\r\n") + 4));
+        log_refusal(late, page.size() - std::min(page.size(), page.find("\r\n\r\n") + 4),
+                    time_inside(now));
       } else if (transmitter_.looks_whole_when_cut()) {
         end_by_reset();
       }

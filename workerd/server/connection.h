@@ -240,7 +240,10 @@ class Connection {
   void close();
   void refuse(const http::ProtocolError& error, base::TimePoint now);
   std::string error_page(const http::ProtocolError& error);
-  void log_refusal(const http::ProtocolError& error, std::size_t page_bytes);
+  // `inside`: how long the application has had the request.
+  void log_refusal(const http::ProtocolError& error, std::size_t page_bytes,
+                   base::Duration inside = base::Duration::zero());
+  [[nodiscard]] base::Duration time_inside(base::TimePoint now) const;
   void body_late(base::TimePoint now);
   void fail_body(const http::ProtocolError& error, int os_errno, base::TimePoint now);
   void shut_down_writing();

@@ -23,7 +23,7 @@ bool depends_on_size(http::ResponseFraming framing) {
 
 void Exchange::begin(Connection& connection) {
   connection_ = &connection;
-  started_ = head_sent_ = ended_ = failed_ = application_failed_ = false;
+  started_ = head_sent_ = ended_ = failed_ = application_failed_ = cut_off_ = false;
   status_ = 0;
   page_bytes_ = 0;
   encoder_ = http::ResponseEncoder();
@@ -33,6 +33,7 @@ void Exchange::begin(Connection& connection) {
 
 void Exchange::end(base::TimePoint started, base::TimePoint ended) {
   if (!ended_) fail();
+  note_cut_off();
   account(started, ended);
   connection_ = nullptr;
 }
@@ -59,9 +60,14 @@ void Exchange::run(Connection& connection) {
   slot_->begin(head.method, head.target, started);
   answer();
   if (!ended_) fail();
+  note_cut_off();
   const auto ended = std::chrono::steady_clock::now();
   slot_->end(ended, failed());
   end(started, ended);
+}
+
+void Exchange::note_cut_off() {
+  if (connection_->transmitter().is_cut_off()) cut_off_ = true;
 }
 
 void Exchange::switch_protocol(std::string_view head, int status) {
@@ -78,7 +84,7 @@ void Exchange::account(base::TimePoint started, base::TimePoint ended) {
   outcome.keep_alive = !failed_ && encoder_.keep_alive();
   outcome.reset = failed_ && head_sent_ && encoder_.framing() == http::ResponseFraming::kUntilClose;
   AccessLog& log = connection_->commons().access_log;
-  if (!log.enabled() || connection_->transmitter().is_cut_off()) return;
+  if (!log.enabled() || cut_off_) return;
   AccessRecord record;
   record.head = &connection_->head();
   record.remote_host = connection_->info().remote_host;

@@ -50,8 +50,8 @@ class Exchange final : private app::RequestBody, private app::Responder {
   [[nodiscard]] const app::Responder& responder() const { return *this; }
   // The application has left: fails what it hasn't finished, and accounts for it.
   void end(base::TimePoint started, base::TimePoint ended);
-  // Answered with a 5xx status, or not properly: known after end().
-  [[nodiscard]] bool failed() const { return status_ >= 500 || application_failed_; }
+  // Answered with a 5xx status, not properly, or by the engine for want of time: known after end().
+  [[nodiscard]] bool failed() const { return status_ >= 500 || application_failed_ || cut_off_; }
   // The connection now speaks another protocol, `head` having been sent: it isn't kept.
   void switch_protocol(std::string_view head, int status);
   // Sends bytes of that protocol. A client that has gone is seen by the connection.
@@ -88,6 +88,7 @@ class Exchange final : private app::RequestBody, private app::Responder {
   // Ends the response's framing into `out`.
   void end_body(std::string& out);
   base::Status transmit(std::string_view first, std::string_view second, std::string_view third);
+  void note_cut_off();
   void account(base::TimePoint started, base::TimePoint ended);
   // Bytes of the answer's body, as the access log has them.
   [[nodiscard]] std::uint64_t logged_bytes() const;
@@ -106,6 +107,7 @@ class Exchange final : private app::RequestBody, private app::Responder {
   bool ended_ = false;   // the body's end is sent, or never will be
   bool failed_ = false;  // the connection can't be kept: one of the below, or the client has gone
   bool application_failed_ = false;  // by fail(), or a body that is too short
+  bool cut_off_ = false;  // the engine has answered meanwhile, or broken the answer off
   int status_ = 0;
   std::uint64_t page_bytes_ = 0;  // body of the engine's own answer
   std::string head_;              // as encoded by start()

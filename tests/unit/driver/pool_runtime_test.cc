@@ -73,6 +73,20 @@ TEST(PoolTotals, QuantilesAreUpperBoundsOfTheirBuckets) {
   EXPECT_LT(totals.latency_ms(0.99), 140.0);
 }
 
+TEST(PoolTotals, RequestsInsideAWorkerThatEndsWereCutOff) {
+  const base::TimePoint time(std::chrono::seconds(100));
+  base::ScoreboardView left;
+  left.requests = 7;
+  left.in_flight = 2;  // one of them in no slot
+  left.slots = {{1, time, "GET", "/"}, {2, std::nullopt, "GET", "/before"}};
+  PoolTotals totals;
+  totals.add(left);
+  totals.add_cut_off(left, time + std::chrono::seconds(2));
+  EXPECT_EQ(totals.requests, 9U);
+  EXPECT_EQ(totals.errors, 2U);
+  EXPECT_GE(totals.latency_ms(0.99), 2000.0);
+}
+
 TEST(LastRequest, IsTheOldestOfThoseUnderWayElseAnyOfThoseBefore) {
   const base::TimePoint time(std::chrono::seconds(100));
   base::ScoreboardView left;
