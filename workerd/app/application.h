@@ -19,6 +19,7 @@
 #include "base/worker_config.h"
 #include "workerd/app/loop.h"
 #include "workerd/app/strands.h"
+#include "workerd/http/error.h"
 #include "workerd/http/proxy_protocol.h"
 #include "workerd/http/request_head.h"
 
@@ -34,6 +35,10 @@ class RequestBody {
   // client gone: such a body never ends in a success. The first call answers a waiting `Expect:
   // 100-continue`.
   virtual base::Result<std::size_t> read(char* to, std::size_t size) = 0;
+
+  // After read() has failed: what the engine answers to such a body where the application has not
+  // begun (400, 408); null when it is no matter of the body.
+  [[nodiscard]] virtual std::optional<http::ProtocolError> problem() const = 0;
 
   // True when read() would return at once, so that a runtime keeps its interpreter lock.
   [[nodiscard]] virtual bool readable() const = 0;
@@ -109,6 +114,9 @@ class Responder {
   // The application failed: 500 with a small body when the head isn't out; otherwise the connection
   // is closed without a regular end, so that the client can tell. The caller has logged why.
   virtual void fail() = 0;
+
+  // The same with another answer, where it isn't the application that failed.
+  virtual void refuse(const http::ProtocolError& error) = 0;
 };
 
 class AsyncApplication;

@@ -38,7 +38,7 @@ void AsyncClass::enter(Connection& connection) {
   const http::RequestHead& head = connection.head();
   if (head.upgrade && http::asks_for_websocket(head)) {
     if (const auto problem = http::check_websocket_request(head)) {
-      exchange.refuse(*problem);
+      exchange.deny_handshake(*problem);
       leave_exchange(exchange);
       return;
     }

@@ -82,7 +82,7 @@ void AsyncExchange::leave() {
   owner_.leave_exchange(*this);
 }
 
-void AsyncExchange::refuse(const http::ProtocolError& error) {
+void AsyncExchange::deny_handshake(const http::ProtocolError& error) {
   const std::string status = std::to_string(error.status) + " " + http::reason_phrase(error.status);
   const std::array<http::Field, 2> fields{http::Field{"Content-Type", "text/plain; charset=utf-8"},
                                           http::Field{"Sec-WebSocket-Version", "13"}};
@@ -201,6 +201,12 @@ void AsyncExchange::finish() {
 void AsyncExchange::fail() {
   const AsyncClass::Hold hold(owner_);
   exchange_.responder().fail();
+  after_sending();
+}
+
+void AsyncExchange::refuse(const http::ProtocolError& error) {
+  const AsyncClass::Hold hold(owner_);
+  exchange_.responder().refuse(error);
   after_sending();
 }
 

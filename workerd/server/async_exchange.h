@@ -33,8 +33,8 @@ class AsyncExchange final : public app::AsyncExchange,
   void begin(Connection& connection, base::TimePoint now);
   [[nodiscard]] Connection& of() { return *connection_; }
   [[nodiscard]] SlotDesk::Guest& guest() { return guest_; }
-  // Answers a request that the application is not to see.
-  void refuse(const http::ProtocolError& error);
+  // Answers a wrong opening handshake, which the application is not to see.
+  void deny_handshake(const http::ProtocolError& error);
   // Accounts for the request; answers whether it counts as an error.
   bool end(base::TimePoint now);
   // The loop has ended with the request inside: the application is told.
@@ -74,6 +74,7 @@ class AsyncExchange final : public app::AsyncExchange,
   base::Status hand_over() override;
   void finish() override;
   void fail() override;
+  void refuse(const http::ProtocolError& error) override;
 
   // ExchangeHost
   void progressed() override {}

@@ -119,11 +119,12 @@ void BodyStore::complete() {
   changed_.notify_one();
 }
 
-void BodyStore::break_off(base::Error reason) {
+void BodyStore::break_off(http::ProtocolError problem, int os_errno) {
   const std::lock_guard lock(mutex_);
   if (complete_ || broken_) return;
   broken_ = true;
-  reason_ = std::move(reason);
+  problem_ = std::move(problem);
+  os_errno_ = os_errno;
   changed_.notify_one();
 }
 
@@ -161,7 +162,7 @@ base::Result<BodyStore::Read> BodyStore::read(char* to, std::size_t size) {
   } else if (complete_) {
     result.end = true;
   } else if (broken_) {
-    return tl::unexpected<base::Error>(reason_);
+    return base::fail(problem_.reason, os_errno_);
   }
   const bool held_all = written_ >= options_->spill_bytes && read_ < written_;
   read_ += result.size;
@@ -180,6 +181,11 @@ bool BodyStore::wait(Waiter& waiter) {
 bool BodyStore::readable() const {
   const std::lock_guard lock(mutex_);
   return unread() > 0 || complete_ || broken_;
+}
+
+std::optional<http::ProtocolError> BodyStore::problem() const {
+  const std::lock_guard lock(mutex_);
+  return broken_ ? std::optional(problem_) : std::nullopt;
 }
 
 std::uint64_t BodyStore::available() const {

@@ -11,12 +11,14 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "workerd/http/error.h"
 #include "workerd/server/waiter.h"
 
 namespace corn::server {
@@ -55,8 +57,8 @@ class BodyStore {
   base::Status append(std::string_view bytes);
   // Every byte has come.
   void complete();
-  // The rest will not come, for `reason`; reads fail with it, a message for people, and os_errno.
-  void break_off(base::Error reason);
+  // The rest will not come; reads fail with the problem's reason, and os_errno.
+  void break_off(http::ProtocolError problem, int os_errno);
   // As much is held as may be: no more append() until drained. A reader that empties a full store
   // is told so.
   [[nodiscard]] bool full() const;
@@ -78,6 +80,8 @@ class BodyStore {
   bool wait(Waiter& waiter);
   [[nodiscard]] bool readable() const;
   [[nodiscard]] std::uint64_t available() const;
+  // Why the body is broken; null: it is not.
+  [[nodiscard]] std::optional<http::ProtocolError> problem() const;
 
  private:
   [[nodiscard]] std::uint64_t unread() const { return written_ - read_; }
@@ -100,7 +104,8 @@ class BodyStore {
   std::uint64_t read_ = 0;
   bool complete_ = true;
   bool broken_ = false;
-  base::Error reason_;
+  http::ProtocolError problem_;
+  int os_errno_ = 0;
 };
 
 }  // namespace corn::server

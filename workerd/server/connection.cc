@@ -196,7 +196,7 @@ void Connection::fail_body(const http::ProtocolError& error, int os_errno, base:
   body_failed_ = true;
   if (state_ == State::kInside) {
     commons_->timeouts.disarm(phase_);
-    body_.break_off({error.reason, os_errno});
+    body_.break_off(error, os_errno);
   } else {
     refuse(error, now);
   }
@@ -452,7 +452,7 @@ bool Connection::wants_application() const {
 void Connection::give_up() {
   if (state_ != State::kInside) return;
   transmitter_.break_off();
-  body_.break_off({"the worker has been told to quit", EPIPE});
+  body_.break_off({503, "the worker has been told to quit"}, EPIPE);
   tell_watcher();
 }
 

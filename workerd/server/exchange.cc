@@ -142,6 +142,10 @@ base::Result<std::size_t> Exchange::read(char* to, std::size_t size) {
   }
 }
 
+std::optional<http::ProtocolError> Exchange::problem() const {
+  return connection_->body().problem();
+}
+
 bool Exchange::readable() const { return connection_->body().readable(); }
 
 bool Exchange::whole() const { return connection_->body().is_complete(); }
@@ -334,11 +338,19 @@ void Exchange::finish() {
 
 void Exchange::fail() {
   if (ended_) return;
-  ended_ = failed_ = application_failed_ = true;
-  if (head_sent_) return;
-  status_ = 500;
+  application_failed_ = true;
+  refuse({500, "the application failed to answer this request"});
+}
+
+void Exchange::refuse(const http::ProtocolError& error) {
+  if (ended_) return;
+  ended_ = failed_ = true;
+  if (head_sent_) {
+    application_failed_ = true;  // what is out can't be taken back
+    return;
+  }
+  status_ = error.status;
   encoder_ = http::ResponseEncoder();  // whatever was set is replaced
-  const http::ProtocolError error{500, "the application failed to answer this request"};
   out_.clear();
   http::append_error_response(error, connection_->head().method == "HEAD", date(), out_);
   const std::size_t head_size = std::min(out_.size(), out_.find("\r\n\r\n") + 4);

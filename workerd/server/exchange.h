@@ -62,6 +62,7 @@ class Exchange final : private app::RequestBody, private app::Responder {
  private:
   // app::RequestBody
   base::Result<std::size_t> read(char* to, std::size_t size) override;
+  [[nodiscard]] std::optional<http::ProtocolError> problem() const override;
   [[nodiscard]] bool readable() const override;
   [[nodiscard]] bool whole() const override;
   [[nodiscard]] std::uint64_t available() const override;
@@ -78,6 +79,7 @@ class Exchange final : private app::RequestBody, private app::Responder {
   base::Status hand_over() override;
   void finish() override;
   void fail() override;
+  void refuse(const http::ProtocolError& error) override;
 
   [[nodiscard]] http::ResponseContext context();
   std::string_view date();
@@ -106,7 +108,7 @@ class Exchange final : private app::RequestBody, private app::Responder {
   bool head_sent_ = false;
   bool ended_ = false;   // the body's end is sent, or never will be
   bool failed_ = false;  // the connection can't be kept: one of the below, or the client has gone
-  bool application_failed_ = false;  // by fail(), or a body that is too short
+  bool application_failed_ = false;  // by fail(), a body that is too short, or half an answer
   bool cut_off_ = false;  // the engine has answered meanwhile, or broken the answer off
   int status_ = 0;
   std::uint64_t page_bytes_ = 0;  // body of the engine's own answer

@@ -116,19 +116,22 @@ TEST_F(BodyStoreTest, FullStoreTellsTheReaderThatEmptiesIt) {
 
 TEST_F(BodyStoreTest, BrokenBodyNeverEndsInSuccess) {
   ASSERT_TRUE(store_.append("part"));
-  store_.break_off({"too slow", ETIMEDOUT});
+  store_.break_off({408, "too slow"}, ETIMEDOUT);
   EXPECT_EQ(drain(), "part");
   char byte = 0;
   const auto read = store_.read(&byte, 1);
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().os_errno, ETIMEDOUT);
+  ASSERT_TRUE(store_.problem());
+  EXPECT_EQ(store_.problem()->status, 408);
 }
 
 TEST_F(BodyStoreTest, CompleteBodyCannotBreakAnyMore) {
   store_.complete();
-  store_.break_off({"late", EPIPE});
+  store_.break_off({400, "late"}, EPIPE);
   char byte = 0;
   EXPECT_TRUE(store_.read(&byte, 1));
+  EXPECT_FALSE(store_.problem());
 }
 
 TEST_F(BodyStoreTest, ResetForgetsEverything) {

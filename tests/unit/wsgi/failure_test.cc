@@ -97,6 +97,19 @@ TEST_F(Wsgi, ExcInfoIsRaisedAgainWhenTheHeadIsOut) {
   EXPECT_THAT(PythonEnvironment::take_log(), HasSubstr("ValueError: too late"));
 }
 
+TEST_F(Wsgi, AnotherExceptionOverABrokenBodyIsTheApplicationsOwn) {
+  load_body(
+      "try:\n    environ['wsgi.input'].read()\n"
+      "except OSError:\n    raise ValueError('what now')");
+  FakeRequest request("POST", "/");
+  request.with_body({"some"});
+  request.body.breaks = true;
+  const auto response = answer(request);
+  EXPECT_EQ(response.failed, 1);
+  EXPECT_EQ(response.refused_with, 0);
+  EXPECT_THAT(PythonEnvironment::take_log(), HasSubstr("ValueError: what now"));
+}
+
 TEST_F(Wsgi, AClientThatLeftIsNoError) {
   load_body(
       "def body():\n    yield b'x'\n    yield b'y'\nwrite = start_response('200 OK', [])\n"

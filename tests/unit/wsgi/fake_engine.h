@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <deque>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,6 +33,9 @@ class FakeBody final : public app::RequestBody {
     piece.erase(0, n);
     if (piece.empty()) pieces.pop_front();
     return n;
+  }
+  [[nodiscard]] std::optional<http::ProtocolError> problem() const override {
+    return breaks ? std::optional(http::ProtocolError{400, "the client went away"}) : std::nullopt;
   }
   [[nodiscard]] bool readable() const override { return !slow; }
   [[nodiscard]] bool whole() const override { return is_whole; }
@@ -97,6 +101,7 @@ class FakeResponder final : public app::Responder {
   }
   void finish() override { ++finished; }
   void fail() override { ++failed; }
+  void refuse(const http::ProtocolError& error) override { refused_with = error.status; }
 
   [[nodiscard]] std::string body() const {
     std::string all;
@@ -116,6 +121,7 @@ class FakeResponder final : public app::Responder {
   int handed_over = 0;
   int finished = 0;
   int failed = 0;
+  int refused_with = 0;  // a status
   int files = 0;
   int file_error = 0;   // what send_file() fails with
   int gone_after = -1;  // writes taken before the client is gone; -1: never

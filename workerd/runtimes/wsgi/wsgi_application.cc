@@ -184,21 +184,45 @@ class WsgiApplication final : public app::Application {
   // The application failed, or the client left before it was done.
   static void give_up(Exchange& exchange) {
     const bool raised = PyErr_Occurred() != nullptr;
-    const bool for_want_of_client =
-        exchange.client_gone || exchange.body_broken || exchange.handed_over;
+    const bool raised_io = raised && PyErr_ExceptionMatches(PyExc_OSError) != 0;
+    std::optional<http::ProtocolError> problem;
     if (raised && exchange.handed_over && PyErr_ExceptionMatches(PyExc_StopIteration) != 0) {
       // How applications tell gunicorn that they have answered for themselves.
       PyErr_Clear();
-    } else if (raised && for_want_of_client && PyErr_ExceptionMatches(PyExc_OSError) != 0) {
+    } else if (raised_io && exchange.body_broken && !exchange.client_gone) {
+      problem = exchange.request.body.problem();
+      log_broken_body(exchange.request, problem);
+    } else if (raised_io && (exchange.client_gone || exchange.handed_over)) {
       // The application passed on what it was told about the connection; that is no fault of its
       // own.
-      base::log_debug("{} {} ended early: {}", exchange.request.head.method,
-                      exchange.request.head.target, python::take_exception().summary);
+      log_early_end(exchange.request);
     } else if (raised) {
       log_failure(exchange.request, "Error handling request");
     }
     const python::GilYield yield(exchange.responder.may_wait());
-    exchange.responder.fail();
+    if (problem) {
+      exchange.responder.refuse(*problem);
+    } else {
+      exchange.responder.fail();
+    }
+  }
+
+  static void log_early_end(const app::Request& request) {
+    base::log_debug("{} {} ended early: {}", request.head.method, request.head.target,
+                    python::take_exception().summary);
+  }
+
+  // As the engine logs such requests when they have not entered yet.
+  static void log_broken_body(const app::Request& request,
+                              const std::optional<http::ProtocolError>& problem) {
+    const bool client_gone = PyErr_ExceptionMatches(PyExc_BrokenPipeError) != 0;
+    if (!problem || client_gone) {
+      log_early_end(request);
+      return;
+    }
+    PyErr_Clear();
+    base::log_warning("Invalid request from ip={}: {}", request.connection.remote_host,
+                      problem->log_text());
   }
 
   static void log_failure(const app::Request& request, std::string_view what) {
