@@ -246,8 +246,21 @@ def test_script_name_is_cut_off_at_the_end_of_a_segment_only(site):
         seen = ask(arbiter.port, simple(line=f"GET {target} HTTP/1.1")).json()
         assert (seen["SCRIPT_NAME"], seen["PATH_INFO"]) == ("/app", rest)
     for target in ("/apple", "/ap", "/"):
-        assert ask(arbiter.port, simple(line=f"GET {target} HTTP/1.1")).status == 500
-    assert "does not start with SCRIPT_NAME" in arbiter.log()
+        answer = ask(arbiter.port, simple(line=f"GET {target} HTTP/1.1"))
+        assert answer.status == 500 and b"does not start with SCRIPT_NAME" in answer.body
+    assert "GET /apple is not passed on: " in arbiter.log()
+    assert "Traceback" not in arbiter.log()
+    seen = ask(arbiter.port, simple(line="OPTIONS * HTTP/1.1")).json()
+    assert (seen["SCRIPT_NAME"], seen["PATH_INFO"]) == ("", "*")
+
+
+@pytest.mark.parametrize("script_name, target, expected", [
+    ("/app/", "/app/x", ("/app", "/x")), ("/", "/app/x", ("", "/app/x")),
+])
+def test_path_info_begins_with_a_slash_however_script_name_ends(site, script_name, target, expected):
+    arbiter = start(site, environment={"SCRIPT_NAME": script_name})
+    seen = ask(arbiter.port, simple(line=f"GET {target} HTTP/1.1")).json()
+    assert (seen["SCRIPT_NAME"], seen["PATH_INFO"]) == expected
 
 
 # ---- leniency ----

@@ -61,10 +61,33 @@ TEST_F(Wsgi, ScriptNameFromATrustedPeerIsTakenOffThePath) {
   EXPECT_EQ(evaluate("[environ['SCRIPT_NAME'], environ['PATH_INFO']]", request),
             "['/mount', '/x']");
   FakeRequest other("GET", "/elsewhere", {{"SCRIPT_NAME", "/mount"}});
-  EXPECT_EQ(answer(other).failed, 1);
-  EXPECT_THAT(PythonEnvironment::take_log(), HasSubstr("does not start with SCRIPT_NAME '/mount'"));
+  EXPECT_EQ(answer(other).refused_with, 500);
+  const std::string log = PythonEnvironment::take_log();
+  EXPECT_THAT(log, HasSubstr("[ERROR] GET /elsewhere is not passed on: ValueError: the path of the "
+                             "request does not start with SCRIPT_NAME '/mount'\n"));
+  EXPECT_THAT(log, Not(HasSubstr("Traceback")));
   FakeRequest dashed("GET", "/mount/x", {{"Script-Name", "/mount"}});
   EXPECT_EQ(evaluate("[environ['SCRIPT_NAME'], environ['PATH_INFO']]", dashed), "['', '/mount/x']");
+}
+
+TEST_F(Wsgi, ASlashAtTheEndOfScriptNameBelongsToThePath) {
+  const std::string_view cases[][3] = {
+      {"/mount/", "/mount/x", "['/mount', '/x']"}, {"/mount/", "/mount/", "['/mount', '/']"},
+      {"/mount/", "/mount", "['/mount', '']"},     {"/mount//", "/mount//x", "['/mount', '//x']"},
+      {"/", "/mount/x", "['', '/mount/x']"},       {"//", "/", "['', '/']"}};
+  for (const auto& [script_name, target, expected] : cases) {
+    FakeRequest request("GET", std::string(target), {{"SCRIPT_NAME", std::string(script_name)}});
+    EXPECT_EQ(evaluate("[environ['SCRIPT_NAME'], environ['PATH_INFO']]", request), expected)
+        << script_name << ' ' << target;
+  }
+  FakeRequest apple("GET", "/mounted", {{"SCRIPT_NAME", "/mount/"}});
+  EXPECT_EQ(answer(apple).refused_with, 500);
+}
+
+TEST_F(Wsgi, OptionsForTheWholeServerIsBelowNoScriptName) {
+  FakeRequest request("OPTIONS", "*", {{"SCRIPT_NAME", "/mount"}});
+  request.head.target_form = http::TargetForm::kAsterisk;
+  EXPECT_EQ(evaluate("[environ['SCRIPT_NAME'], environ['PATH_INFO']]", request), "['', '*']");
 }
 
 TEST_F(Wsgi, OnAUnixSocketTheHostHeaderNamesTheServer) {

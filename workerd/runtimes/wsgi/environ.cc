@@ -91,6 +91,7 @@ Ref EnvironBuilder::build(const app::Request& request, const Objects& objects) {
   if (base == nullptr) return {};
   Ref environ = Ref::steal(PyDict_Copy(base));
   if (!environ) return {};
+  path_is_foreign_ = false;
   PyObject* script_name = script_name_.get();
   PyObject* target = environ.get();
   if (!set(target, keys_->input, objects.input) ||
@@ -99,7 +100,7 @@ Ref EnvironBuilder::build(const app::Request& request, const Objects& objects) {
       !set(target, keys_->url_scheme, scheme_.get(request.scheme)) ||
       !set_request_line(target, request.head) || !set_client(target, request.connection) ||
       !set_headers(target, request.head, script_name) ||
-      !set_path(target, request.head.path, script_name) ||
+      !set_path(target, request.head, script_name) ||
       (request.connection.listener->unix_socket && !set_server_from_host(target, request))) {
     return {};
   }
@@ -156,20 +157,31 @@ bool EnvironBuilder::set_request_line(PyObject* environ, const http::RequestHead
 }
 
 // As gunicorn has it: SCRIPT_NAME is a prefix of the path as sent, and PATH_INFO the rest of it;
-// but only at the end of a segment: /app is no prefix of /apple.
-bool EnvironBuilder::set_path(PyObject* environ, std::string_view path, PyObject* script_name) {
-  if (const Py_ssize_t length = PyUnicode_GET_LENGTH(script_name); length > 0) [[unlikely]] {
+// but only at the end of a segment: /app is no prefix of /apple. A slash at its end belongs to
+// PATH_INFO, which begins with one (PEP 3333). `OPTIONS *` asks for the whole server.
+bool EnvironBuilder::set_path(PyObject* environ, const http::RequestHead& head,
+                              PyObject* script_name) {
+  std::string_view path = head.path;
+  Ref shortened;
+  if (PyUnicode_GET_LENGTH(script_name) > 0) [[unlikely]] {
     const Ref bytes = Ref::steal(PyUnicode_AsLatin1String(script_name));
     if (!bytes) return false;
-    const std::string_view prefix(PyBytes_AS_STRING(bytes.get()), static_cast<std::size_t>(length));
-    const bool at_boundary = prefix.ends_with('/') || path.size() == prefix.size() ||
-                             path.substr(0, prefix.size() + 1).ends_with('/');
-    if (!path.starts_with(prefix) || !at_boundary) {
+    std::string_view prefix(PyBytes_AS_STRING(bytes.get()),
+                            static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.get())));
+    while (prefix.ends_with('/')) prefix.remove_suffix(1);
+    if (head.target_form == http::TargetForm::kAsterisk) prefix = {};
+    const bool below = path.starts_with(prefix) &&
+                       (path.size() == prefix.size() || path[prefix.size()] == '/');
+    if (!prefix.empty() && !below) {
+      path_is_foreign_ = true;
       PyErr_Format(PyExc_ValueError, "the path of the request does not start with SCRIPT_NAME %R",
                    script_name);
       return false;
     }
     path.remove_prefix(prefix.size());
+    shortened = to_native(prefix);
+    if (!shortened) return false;
+    script_name = shortened.get();
   }
   if (path.find('%') != std::string_view::npos) {
     http::percent_decode(path, decoded_path_);

@@ -28,6 +28,8 @@ class EnvironBuilder {
   };
   // A new environ. Null with an exception set on failure.
   python::Ref build(const app::Request& request, const Objects& objects);
+  // build() has failed because the request's path doesn't lie below SCRIPT_NAME.
+  [[nodiscard]] bool path_is_foreign() const { return path_is_foreign_; }
 
  private:
   // Keys, interned.
@@ -35,7 +37,7 @@ class EnvironBuilder {
   PyObject* template_of(const app::Request& request);
   python::Ref make_template(const base::ListenerInfo& listener);
   bool set_request_line(PyObject* environ, const http::RequestHead& head);
-  bool set_path(PyObject* environ, std::string_view path, PyObject* script_name);
+  bool set_path(PyObject* environ, const http::RequestHead& head, PyObject* script_name);
   bool set_client(PyObject* environ, const app::ConnectionInfo& connection);
   static bool set_proxy(PyObject* environ, const http::ProxyHeader& proxy);
   // A SCRIPT_NAME among the fields replaces `script_name`, borrowed from the environ.
@@ -58,6 +60,7 @@ class EnvironBuilder {
   CachedText path_;
   CachedText query_;
   std::string decoded_path_;
+  bool path_is_foreign_ = false;
 };
 
 }  // namespace corn::wsgi

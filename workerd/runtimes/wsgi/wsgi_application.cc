@@ -150,6 +150,10 @@ class WsgiApplication final : public app::Application {
   Ref call(Exchange& exchange, const Handles& handles, PyObject* hooked) {
     Ref environ = environs_->build(
         exchange.request, {handles.input.get(), handles.early_hints.get(), handles.socket.get()});
+    if (!environ && environs_->path_is_foreign()) {
+      refuse_foreign_path(exchange);
+      return {};
+    }
     Ref result;
     if (environ && (hooked == nullptr || python::RequestHooks::amend(hooked, environ.get()))) {
       PyObject* arguments[] = {nullptr, environ.get(), handles.start_response.get()};
@@ -205,6 +209,15 @@ class WsgiApplication final : public app::Application {
     } else {
       exchange.responder.fail();
     }
+  }
+
+  // gunicorn's status too: whoever set SCRIPT_NAME sends what isn't below it.
+  static void refuse_foreign_path(Exchange& exchange) {
+    const http::RequestHead& head = exchange.request.head;
+    base::log_error("{} {} is not passed on: {}", head.method, head.target,
+                    python::take_exception().summary);
+    const python::GilYield yield(exchange.responder.may_wait());
+    exchange.responder.refuse({500, "the path of the request does not start with SCRIPT_NAME"});
   }
 
   static void log_early_end(const app::Request& request) {
