@@ -191,6 +191,24 @@ def test_an_application_that_answers_for_a_broken_body_itself_is_left_alone(site
         assert wire.answer().status == 422
 
 
+# ---- answers that can't be sent ----
+
+STATUS = """
+def application(environ, start_response):
+    start_response(environ["QUERY_STRING"] + " Odd", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+@pytest.mark.parametrize("status", [100, 103, 150, 199])
+def test_an_interim_status_is_no_answer(site, status):
+    site.write("status.py", STATUS)
+    arbiter = site.start("status:application")
+    assert ask(arbiter.port, simple(line=f"GET /?{status} HTTP/1.1")).status == 500
+    arbiter.wait_for_log(rf"ValueError: the response's status is {status}, which is interim")
+    assert ask(arbiter.port, simple(line="GET /?299 HTTP/1.1")).body == b"ok"
+
+
 # ---- what the application is told ----
 
 def test_paths_are_percent_decoded_to_latin_1_and_kept_raw_beside(site):

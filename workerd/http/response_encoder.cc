@@ -218,13 +218,19 @@ Status ResponseEncoder::start(const ResponseHead& head, std::optional<std::uint6
   CORN_CHECK(!started_);
   const Result<Summary> summary = summarise(head);
   if (!summary) return tl::unexpected(summary.error());
+  // A client goes on waiting after an interim answer; 101 alone ends the exchange (RFC 9110
+  // section 15.2.2).
+  if (summary->status < 200 && summary->status != 101) {
+    return fail("the response's status is " + std::to_string(summary->status) +
+                ", which is interim: the answer itself needs 200 or above");
+  }
   const FramingChoice choice = choose_framing(context_, *summary, body_size);
 
   started_ = true;
   status_ = summary->status;
   framing_ = choice.framing;
   if (framing_ == ResponseFraming::kLength) remaining_ = *choice.content_length;
-  // After an interim status the client would wait for a final one that never comes.
+  // What follows 101 is another protocol, of which the engine knows nothing.
   keep_alive_ = context_.keep_alive && !summary->close && status_ >= 200 &&
                 framing_ != ResponseFraming::kUntilClose;
 

@@ -4,8 +4,8 @@
 // write(2).
 //
 // Framing, first rule that fits (RFC 9112 section 6.3, RFC 9110 sections 8.6, 9.3.2 and 15):
-//   1. HEAD, 1xx, 204, 304: no body, whatever the application sends. Its Content-Length stays for
-//      HEAD and 304 and goes for 1xx and 204; for HEAD a body known to the caller is announced
+//   1. HEAD, 101, 204, 304: no body, whatever the application sends. Its Content-Length stays for
+//      HEAD and 304 and goes for 101 and 204; for HEAD a body known to the caller is announced
 //      as for GET.
 //   2. 205: no body; Content-Length: 0.
 //   3. The application set Transfer-Encoding: chunked and the client speaks HTTP/1.1: chunked. A

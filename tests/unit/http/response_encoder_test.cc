@@ -84,8 +84,8 @@ TEST(ResponseEncoder, DoesNotTakeAnEmptyAnswerToHeadForAnEmptyBody) {
               Not(HasSubstr("Transfer-Encoding")));
 }
 
-TEST(ResponseEncoder, SendsNeitherBodyNorLengthWith204AndInterimStatus) {
-  for (const std::string_view status : {"204 No Content", "103 Early Hints"}) {
+TEST(ResponseEncoder, SendsNeitherBodyNorLengthWith204And101) {
+  for (const std::string_view status : {"204 No Content", "101 Switching Protocols"}) {
     const Encoded encoded = encode(
         kHttp11, status, {{"Content-Length", "3"}, {"Transfer-Encoding", "chunked"}}, 3, {"abc"});
     EXPECT_THAT(encoded.head(), Not(HasSubstr("Content-Length")));
@@ -94,7 +94,17 @@ TEST(ResponseEncoder, SendsNeitherBodyNorLengthWith204AndInterimStatus) {
   }
 }
 
-TEST(ResponseEncoder, ClosesAfterAnInterimStatusThatIsMeantAsFinal) {
+TEST(ResponseEncoder, RefusesAnInterimStatusThatIsMeantAsFinal) {
+  for (const std::string_view status : {"100 Continue", "102 Processing", "150 x", "199 Odd"}) {
+    Encoded encoded(kHttp11);
+    const base::Status refused = encoded.start(status, {}, 0);
+    ASSERT_FALSE(refused) << status;
+    EXPECT_THAT(refused.error().message, HasSubstr("which is interim"));
+    EXPECT_EQ(encoded.out, "");
+  }
+}
+
+TEST(ResponseEncoder, ClosesAfterSwitchingProtocols) {
   const Encoded encoded = encode(kHttp11, "101 Switching Protocols", {}, std::nullopt, {});
   EXPECT_FALSE(encoded.encoder.keep_alive());
   EXPECT_THAT(encoded.head(), HasSubstr("Connection: close\r\n"));
