@@ -61,6 +61,7 @@ def simple(fields="", line="GET / HTTP/1.1"):
     ("GET / HTTP/1.1\r\nHost: a\r\nX: " + 9000 * "a" + "\r\n\r\n", 431),
     ("GET / HTTP/1.1\r\n" + 101 * "X: 1\r\n" + "\r\n", 431),
     ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
+    ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 501),
     ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
 ])
 def test_a_wrong_request_gets_its_status_and_never_reaches_the_application(site, data, status):

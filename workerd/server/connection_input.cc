@@ -172,6 +172,12 @@ void Connection::parse_head(base::TimePoint now) {
     refuse(*error, now);
     return;
   }
+  // An origin server has nowhere to tunnel to, and nothing that an application would send with 2xx
+  // could be framed (RFC 9110 section 9.3.6).
+  if (head_.target_form == http::TargetForm::kAuthority) {
+    refuse({501, "CONNECT is for proxies"}, now);
+    return;
+  }
   scheme_ = "http";
   if (rights_.forwarding == http::PeerTrust::kTrusted) {
     const auto scheme = commons_->forwarded_scheme.scheme(head_);
