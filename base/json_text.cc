@@ -10,8 +10,15 @@ unsigned char byte_at(std::string_view text, std::size_t i) {
   return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
 }
 
-// The length of the character that `text` begins with, 0 when that is not well-formed UTF-8
-// (RFC 3629 section 4: no surrogates, nothing longer than needed).
+void append_code(unsigned char byte, std::string& out) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  out += "\\u00";
+  out += kDigits[byte >> 4U];
+  out += kDigits[byte & 15U];
+}
+
+}  // namespace
+
 std::size_t utf8_length(std::string_view text) {
   const unsigned char first = byte_at(text, 0);
   const unsigned char second = byte_at(text, 1);
@@ -26,15 +33,6 @@ std::size_t utf8_length(std::string_view text) {
   if ((first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) return 0;
   return follows(3) ? 4 : 0;
 }
-
-void append_code(unsigned char byte, std::string& out) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  out += "\\u00";
-  out += kDigits[byte >> 4U];
-  out += kDigits[byte & 15U];
-}
-
-}  // namespace
 
 void append_json_text(std::string_view text, std::string& out) {
   while (!text.empty()) {

@@ -52,14 +52,25 @@ const char* name_of(LogLevel level) {
   return "?";
 }
 
+void append_code(std::string& out, std::string_view bytes) {
+  for (const char c : bytes) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+}
+
+// Control characters and what is no UTF-8: a terminal may obey the C1 controls, in UTF-8
+// (U+0080 to U+009F) or as bytes.
 void append_escaped(std::string& out, std::string_view text) {
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) {
-      out += fmt::format("\\x{:02x}", byte);
+  while (!text.empty()) {
+    const auto byte = static_cast<unsigned char>(text.front());
+    const std::size_t length = utf8_length(text);
+    const std::string_view character = text.substr(0, std::max<std::size_t>(length, 1));
+    const bool control = (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f ||
+                         (byte == 0xc2 && static_cast<unsigned char>(character.back()) < 0xa0);
+    if (control || length == 0) {
+      append_code(out, character);
     } else {
-      out += c;
+      out += character;
     }
+    text.remove_prefix(character.size());
   }
 }
 
@@ -79,6 +90,21 @@ void write_all(int fd, std::string_view bytes) {
 }
 
 }  // namespace
+
+std::string printable(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (const char& c : text) {
+    if (c == '\\') {
+      out += "\\\\";
+    } else if (c >= 0x20 && c < 0x7f) {
+      out += c;
+    } else {
+      append_code(out, {&c, 1});
+    }
+  }
+  return out;
+}
 
 Status open_log(const LogOptions& options) {
   UniqueFd file;

@@ -37,9 +37,14 @@ Status reopen_log();
 
 [[nodiscard]] bool log_enabled(LogLevel level);
 
+// What a client has chosen (a request's method and target), for an entry or a text that goes into
+// one: printable ASCII as it is, the rest as \xNN, as in the access log.
+[[nodiscard]] std::string printable(std::string_view text);
+
 // Writes one entry. A text of several lines (a traceback) is written as it is, after the first
 // line's prefix, in text form; in JSON it stays one line. Control characters other than newline and
-// tab are escaped, so that no client can forge a line.
+// tab and bytes that are no UTF-8 are escaped, so that no client can forge a line or reach the
+// terminal of whoever reads it.
 void log_line(LogLevel level, std::string_view text);
 
 template <typename... Args>

@@ -186,7 +186,8 @@ void Arbiter::execute(const core::InspectWorker& action) {
   for (const base::SlotView& slot : view.slots) {
     if (slot.request_start) {
       inspected.requests.push_back(
-          {slot.thread_id, *slot.request_start, slot.method + ' ' + slot.target});
+          {slot.thread_id, *slot.request_start,
+           base::printable(slot.method) + ' ' + base::printable(slot.target)});
     } else {
       ++inspected.free_threads;
     }

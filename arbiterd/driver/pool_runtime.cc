@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "arbiterd/os/users.h"
+#include "base/log.h"
 
 namespace corn::driver {
 namespace {
@@ -49,7 +50,7 @@ void note_last_request(const base::ScoreboardView& left, core::ExitStatus& end) 
   for (const base::SlotView& slot : left.slots) {
     if (slot.method.empty()) continue;
     if (slot.request_start ? oldest && *oldest <= *slot.request_start : end.in_request) continue;
-    end.request = slot.method + ' ' + slot.target;
+    end.request = base::printable(slot.method) + ' ' + base::printable(slot.target);
     end.in_request = slot.request_start.has_value();
     oldest = slot.request_start;
   }

@@ -217,7 +217,8 @@ void Exchange::end_body(std::string& out) {
   ended_ = true;
   if (auto finished = encoder_.finish(out); !finished) {
     failed_ = application_failed_ = true;
-    base::log_error("{} {}: {}", connection_->head().method, connection_->head().target,
+    const http::RequestHead& head = connection_->head();
+    base::log_error("{} {}: {}", head.method, base::printable(head.target),
                     finished.error().message);
   }
 }

@@ -109,7 +109,7 @@ class Exchange final : private app::RequestBody, private app::Responder {
   bool ended_ = false;   // the body's end is sent, or never will be
   bool failed_ = false;  // the connection can't be kept: one of the below, or the client has gone
   bool application_failed_ = false;  // by fail(), a body that is too short, or half an answer
-  bool cut_off_ = false;  // the engine has answered meanwhile, or broken the answer off
+  bool cut_off_ = false;             // the engine has answered meanwhile, or broken the answer off
   int status_ = 0;
   std::uint64_t page_bytes_ = 0;  // body of the engine's own answer
   std::string head_;              // as encoded by start()

@@ -143,7 +143,7 @@ class Server::Engine {
       if (!slot.request_start) continue;
       const std::chrono::duration<double> spent = now - *slot.request_start;
       fmt::format_to(std::back_inserter(text), "thread {}: {} {}, for {:.1f} s\n", slot.thread_id,
-                     slot.method, slot.target, spent.count());
+                     base::printable(slot.method), base::printable(slot.target), spent.count());
     }
     return text;
   }

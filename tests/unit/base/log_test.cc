@@ -50,6 +50,21 @@ TEST_F(LogTest, LevelsBelowTheThresholdAreLeftOut) {
   EXPECT_NE(content(path("log")).find("this"), std::string::npos);
 }
 
+TEST_F(LogTest, NothingReachesATerminalButText) {
+  ASSERT_TRUE(open_log({path("log"), LogLevel::kInfo, LogFormat::kText}));
+  log_info("{}", "caf\xc3\xa9 \xe2\x82\xac\ta\nb | \x1b[2J \x9b \xc2\x9b \xe9 \x7f \xed\xa0\x80");
+  const std::string line = content(path("log"));
+  EXPECT_NE(line.find("caf\xc3\xa9 \xe2\x82\xac\ta\nb | \\x1b[2J \\x9b \\xc2\\x9b \\xe9 \\x7f "
+                      "\\xed\\xa0\\x80\n"),
+            std::string::npos)
+      << line;
+}
+
+TEST(Printable, IsAsciiAndUnambiguous) {
+  EXPECT_EQ(printable("/a?b=%20\"c\" d"), "/a?b=%20\"c\" d");
+  EXPECT_EQ(printable("/\xe9\x9b\\x9b\n"), "/\\xe9\\x9b\\\\x9b\\x0a");
+}
+
 TEST_F(LogTest, JsonIsOneObjectALine) {
   ASSERT_TRUE(open_log({path("log"), LogLevel::kInfo, LogFormat::kJson}));
   log_info("{}", "a \"quoted\"\ntraceback\x01");

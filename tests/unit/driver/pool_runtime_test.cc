@@ -104,6 +104,10 @@ TEST(LastRequest, IsTheOldestOfThoseUnderWayElseAnyOfThoseBefore) {
   core::ExitStatus busy;
   note_last_request(left, busy);
   EXPECT_EQ(busy.request, "POST /older");
+  left.slots = {{1, time, "GET", "/\xe9\x9b"}};
+  core::ExitStatus odd;
+  note_last_request(left, odd);
+  EXPECT_EQ(odd.request, "GET /\\xe9\\x9b");
   EXPECT_TRUE(busy.in_request);
 }
 

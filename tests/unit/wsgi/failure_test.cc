@@ -16,6 +16,13 @@ TEST_F(Wsgi, AnExceptionIsLoggedWithItsTracebackAndAnswered) {
   EXPECT_THAT(log, HasSubstr("ValueError: no way"));
 }
 
+TEST_F(Wsgi, ATargetIsLoggedWithoutAnythingThatATerminalObeys) {
+  load_body("raise ValueError('no way')");
+  EXPECT_EQ(get("/\xe9\x9b").failed, 1);
+  EXPECT_THAT(PythonEnvironment::take_log(),
+              HasSubstr("Error handling request /\\xe9\\x9b\nTraceback"));
+}
+
 TEST_F(Wsgi, SystemExitAndKeyboardInterruptFailTheRequestOnly) {
   load_body("if environ['PATH_INFO'] == '/exit': sys.exit(3)\nraise KeyboardInterrupt");
   EXPECT_EQ(get("/exit").failed, 1);

@@ -170,8 +170,8 @@ bool EnvironBuilder::set_path(PyObject* environ, const http::RequestHead& head,
                             static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.get())));
     while (prefix.ends_with('/')) prefix.remove_suffix(1);
     if (head.target_form == http::TargetForm::kAsterisk) prefix = {};
-    const bool below = path.starts_with(prefix) &&
-                       (path.size() == prefix.size() || path[prefix.size()] == '/');
+    const bool below =
+        path.starts_with(prefix) && (path.size() == prefix.size() || path[prefix.size()] == '/');
     if (!prefix.empty() && !below) {
       path_is_foreign_ = true;
       PyErr_Format(PyExc_ValueError, "the path of the request does not start with SCRIPT_NAME %R",

@@ -108,11 +108,11 @@ bool send_file(Exchange& exchange, const FileRange& range) {
   if (status || status.error().os_errno == EMSGSIZE) return true;
   const http::RequestHead& head = exchange.request.head;
   if (status.error().os_errno == EPIPE) {
-    base::log_debug("The response to {} {} ends early: {}", head.method, head.target,
-                    status.error().message);
+    base::log_debug("The response to {} {} ends early: {}", head.method,
+                    base::printable(head.target), status.error().message);
   } else {
-    base::log_error("The response to {} {} is cut off: {}", head.method, head.target,
-                    status.error().message);
+    base::log_error("The response to {} {} is cut off: {}", head.method,
+                    base::printable(head.target), status.error().message);
   }
   exchange.client_gone = true;
   return false;

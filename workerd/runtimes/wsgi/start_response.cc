@@ -297,13 +297,13 @@ bool send(Exchange& exchange, std::string_view bytes, bool last) {
       base::log_warning(
           "The application gave more bytes than its Content-Length for {} {}; the surplus is not "
           "sent",
-          exchange.request.head.method, exchange.request.head.target);
+          exchange.request.head.method, base::printable(exchange.request.head.target));
     }
     return false;
   }
   exchange.client_gone = true;
   base::log_debug("The response to {} {} ends early: {}", exchange.request.head.method,
-                  exchange.request.head.target, status.error().message);
+                  base::printable(exchange.request.head.target), status.error().message);
   return false;
 }
 

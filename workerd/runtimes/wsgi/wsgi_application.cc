@@ -214,15 +214,15 @@ class WsgiApplication final : public app::Application {
   // gunicorn's status too: whoever set SCRIPT_NAME sends what isn't below it.
   static void refuse_foreign_path(Exchange& exchange) {
     const http::RequestHead& head = exchange.request.head;
-    base::log_error("{} {} is not passed on: {}", head.method, head.target,
+    base::log_error("{} {} is not passed on: {}", head.method, base::printable(head.target),
                     python::take_exception().summary);
     const python::GilYield yield(exchange.responder.may_wait());
     exchange.responder.refuse({500, "the path of the request does not start with SCRIPT_NAME"});
   }
 
   static void log_early_end(const app::Request& request) {
-    base::log_debug("{} {} ended early: {}", request.head.method, request.head.target,
-                    python::take_exception().summary);
+    base::log_debug("{} {} ended early: {}", request.head.method,
+                    base::printable(request.head.target), python::take_exception().summary);
   }
 
   // As the engine logs such requests when they have not entered yet.
@@ -240,7 +240,7 @@ class WsgiApplication final : public app::Application {
 
   static void log_failure(const app::Request& request, std::string_view what) {
     const std::string text = python::take_exception().text;
-    base::log_error("{} {}\n{}", what, request.head.target, text);
+    base::log_error("{} {}\n{}", what, base::printable(request.head.target), text);
   }
 
   const bool sendfile_;
