@@ -193,9 +193,9 @@ class WsgiApplication final : public app::Application {
     if (raised && exchange.handed_over && PyErr_ExceptionMatches(PyExc_StopIteration) != 0) {
       // How applications tell gunicorn that they have answered for themselves.
       PyErr_Clear();
-    } else if (raised_io && exchange.body_broken && !exchange.client_gone) {
-      problem = exchange.request.body.problem();
-      log_broken_body(exchange.request, problem);
+    } else if (raised_io && exchange.body_broken && !exchange.client_gone &&
+               (problem = exchange.request.body.problem())) {
+      log_broken_body(exchange.request, *problem);
     } else if (raised_io && (exchange.client_gone || exchange.handed_over)) {
       // The application passed on what it was told about the connection; that is no fault of its
       // own.
@@ -226,16 +226,15 @@ class WsgiApplication final : public app::Application {
   }
 
   // As the engine logs such requests when they have not entered yet.
-  static void log_broken_body(const app::Request& request,
-                              const std::optional<http::ProtocolError>& problem) {
+  static void log_broken_body(const app::Request& request, const http::ProtocolError& problem) {
     const bool client_gone = PyErr_ExceptionMatches(PyExc_BrokenPipeError) != 0;
-    if (!problem || client_gone) {
+    if (client_gone || problem.status >= 500) {
       log_early_end(request);
       return;
     }
     PyErr_Clear();
     base::log_warning("Invalid request from ip={}: {}", request.connection.remote_host,
-                      problem->log_text());
+                      problem.log_text());
   }
 
   static void log_failure(const app::Request& request, std::string_view what) {
