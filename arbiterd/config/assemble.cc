@@ -69,6 +69,10 @@ bool is_virtual_environment(const std::string& path) {
   return fs::exists(path + "/pyvenv.cfg", error) || fs::exists(path + "/bin/python", error);
 }
 
+Value capped(const Setting& setting, const Value& value) {
+  return is_over_ceiling(setting, value) ? Value(setting.ceiling) : value;
+}
+
 // Every setting that `belongs`, in the table's order.
 std::vector<EffectiveValue> effective_values(const InForceByName& in_force,
                                              bool (*belongs)(const Setting&)) {
@@ -99,10 +103,17 @@ class PoolAssembly {
     for (const Setting& setting : schema()) {
       if (!for_pool(setting) || setting.to_pool == nullptr) continue;
       if (const Value& value = in_force_.at(setting.name).value; value.is_set()) {
-        setting.to_pool(value, pool_);
+        setting.to_pool(capped(setting, value), pool_);
       }
     }
     pool_.effective = effective_values(in_force_, for_pool);
+    for (const Setting& setting : schema()) {
+      if (setting.ceiling == 0) continue;
+      const Value& value = in_force_.at(setting.name).value;
+      if (is_over_ceiling(setting, value)) {
+        show(pool_.effective, setting.name, capped(setting, value));
+      }
+    }
     settle_directories();
     settle_addresses();
     settle_logs();
@@ -222,6 +233,10 @@ class PoolAssembly {
 
 }  // namespace
 
+bool is_over_ceiling(const Setting& setting, const Value& value) {
+  return setting.ceiling != 0 && value.is_set() && value.number() > setting.ceiling;
+}
+
 ArbiterSettings assemble_arbiter(const InForceByName& in_force, const std::string& directory,
                                  Problems& problems) {
   ArbiterSettings arbiter;
@@ -260,7 +275,10 @@ PoolSettings assemble_pool(const std::string& name, const std::string& where,
   if (invocation.script && pool.worker.application.empty()) {
     pool.worker.application = fs::path(invocation.config_file).filename().string();
   }
-  if (pool.worker.application.empty() && !in_force.at("wsgi_app").value.is_set()) {
+  // Whose settings are wrong elsewhere may have named one there: a wrong table, a refused option.
+  const bool may_be_elsewhere = where.empty() && !problems.empty();
+  if (pool.worker.application.empty() && !in_force.at("wsgi_app").value.is_set() &&
+      !may_be_elsewhere) {
     problems.add(fmt::format(
         "{}No application module specified. {}", where.empty() ? "" : where + ": ",
         where.empty() ? "Name it on the command line, as in: arbiterd module:callable; or as "

@@ -11,6 +11,9 @@
 
 namespace corn::config {
 
+// More than the setting's `ceiling`, for which it is taken.
+bool is_over_ceiling(const Setting& setting, const Value& value);
+
 // Relative paths start from `directory`.
 ArbiterSettings assemble_arbiter(const InForceByName& in_force, const std::string& directory,
                                  Problems& problems);

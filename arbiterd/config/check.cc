@@ -178,6 +178,8 @@ std::optional<Value> as_choice(const Setting& setting, const RawValue& raw) {
     if (word == "true" || word == "1" || (on != nullptr && *on)) word = "auto";
     if (word == "false" || word == "0" || word == "none" || (on != nullptr && !*on)) word = "off";
   }
+  // Python's logging knows both.
+  if (setting.name == "loglevel" && word == "warn") word = "warning";
   const std::vector<std::string_view> choices = choices_of(setting);
   if (std::find(choices.begin(), choices.end(), word) == choices.end()) return std::nullopt;
   return Value(std::move(word));

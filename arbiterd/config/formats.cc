@@ -271,7 +271,7 @@ std::string field_name_problem(const Value& headers) {
 }
 
 std::string instance_name_problem(const Value& name) {
-  constexpr std::size_t kLongest = 200;
+  constexpr std::size_t kLongest = 4096;  // longer ones than that no title shows (process_title.h)
   if (name.text().size() <= kLongest) return "";
   return fmt::format("a name of at most {} bytes is wanted", kLongest);
 }

@@ -49,6 +49,18 @@ void note_settings_without_effect(const InForceByName& in_force, Settings& setti
   }
 }
 
+// gunicorn does the same without a word.
+void note_what_is_over_its_ceiling(const InForceByName& in_force, Settings& settings) {
+  for (const Setting& setting : schema()) {
+    if (setting.ceiling == 0) continue;
+    const InForce& value = in_force.at(setting.name);
+    if (!is_over_ceiling(setting, value.value)) continue;
+    settings.notes.push_back(fmt::format("{}: {} is {}: {} is used, which is the most",
+                                         value.origin, setting.name, value.value.number(),
+                                         setting.ceiling));
+  }
+}
+
 // What a template asks of its application is WSGI's.
 void note_what_asgi_lacks(const InForceByName& in_force, const PoolSettings& pool,
                           Settings& settings) {
@@ -75,7 +87,8 @@ void check_inheritance(const InForceByName& in_force, const ArbiterSettings& arb
 // The program's name in syslog, whose own end is a ':'.
 std::string syslog_tag(std::string name) {
   std::replace(name.begin(), name.end(), ':', '.');
-  return "gunicorn." + name;
+  constexpr std::size_t kLongestName = 200;
+  return "gunicorn." + name.substr(0, kLongestName);
 }
 
 void settle_syslog_tags(Settings& settings) {
@@ -155,6 +168,7 @@ class Resolution {
     settings.pools.push_back(
         assemble_pool(name, where, pools_in_force_.back(), invocation_, problems));
     note_settings_without_effect(pools_in_force_.back(), settings);
+    note_what_is_over_its_ceiling(pools_in_force_.back(), settings);
     note_what_asgi_lacks(pools_in_force_.back(), settings.pools.back(), settings);
     std::string note = log_configuration_note(pools_in_force_.back(), settings.pools.back().worker);
     if (!note.empty()) settings.notes.push_back(std::move(note));

@@ -66,6 +66,7 @@ struct Setting {
   std::string_view default_note = {};  // shown in help in place of default_text
   std::int64_t minimum = 0;            // kWhole, kBytes: in units; kSeconds: in seconds
   std::int64_t maximum = std::numeric_limits<std::int64_t>::max();
+  std::int64_t ceiling = 0;           // kWhole: more is taken for so much, and told; 0: none
   std::string_view choices = {};      // kChoice: "text|json"
   std::string_view wanted = {};       // what is allowed, where kind, range and choices don't say it
   std::string_view environment = {};  // a variable that gives the default

@@ -38,6 +38,8 @@ void set_secure_scheme_headers(const Value& value, PoolSettings& pool) {
   }
 }
 
+constexpr std::int64_t kLargest = std::numeric_limits<std::int32_t>::max();
+
 std::vector<Setting> limits() {
   return {
       {.name = "limit_request_line",
@@ -46,8 +48,9 @@ std::vector<Setting> limits() {
        .kind = Kind::kWhole,
        .group = Group::kRequests,
        .default_text = "4094",
-       .maximum = 8190,
-       .help = "Longest request line (0: Corn's own limit).",
+       .maximum = kLargest,
+       .ceiling = 8190,
+       .help = "Longest request line (0: Corn's own limit); more than 8190 is taken for 8190.",
        .to_pool = [](const Value& v, PoolSettings& p) { p.worker.limit_request_line = v.u32(); }},
       {.name = "limit_request_fields",
        .flags = "--limit-request-fields",
@@ -55,8 +58,11 @@ std::vector<Setting> limits() {
        .kind = Kind::kWhole,
        .group = Group::kRequests,
        .default_text = "100",
-       .maximum = 32768,
-       .help = "Most header fields of a request (0: Corn's own limit).",
+       .maximum = kLargest,
+       .ceiling = 32768,
+       .help =
+           "Most header fields of a request (0: Corn's own limit); more than 32768 is taken for "
+           "32768.",
        .to_pool = [](const Value& v, PoolSettings& p) { p.worker.limit_request_fields = v.u32(); }},
       {.name = "limit_request_field_size",
        .flags = "--limit-request-field_size",
@@ -64,7 +70,7 @@ std::vector<Setting> limits() {
        .kind = Kind::kWhole,
        .group = Group::kRequests,
        .default_text = "8190",
-       .maximum = std::numeric_limits<std::int32_t>::max(),
+       .maximum = kLargest,
        .help = "Longest header field of a request (0: Corn's own limit).",
        .to_pool = [](const Value& v,
                      PoolSettings& p) { p.worker.limit_request_field_size = v.u32(); }},

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "arbiterd/driver/pool_runtime.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 
 #include "arbiterd/os/users.h"
@@ -35,6 +38,27 @@ base::Result<ListenerPtr> open_one(const config::PoolSettings& pool,
   auto listener = os::Listener::open(address, options);
   if (!listener) return tl::unexpected(listener.error());
   return std::make_shared<os::Listener>(std::move(*listener));
+}
+
+// A listener of ours on the same port, if `address` is one of TCP: what else holds the port must be
+// somebody else's.
+ListenerPtr find_same_port(const std::map<std::string, PoolRuntime>& running,
+                           const std::vector<ListenerPtr>& opened, const os::BindAddress& address) {
+  const auto same_port = [&address](const ListenerPtr& other) {
+    return other->address().kind == os::BindAddress::Kind::kTcp &&
+           other->address().port == address.port;
+  };
+  if (address.kind != os::BindAddress::Kind::kTcp) return nullptr;
+  const auto found = std::find_if(opened.begin(), opened.end(), same_port);
+  if (found != opened.end()) return *found;
+  for (const auto& [name, pool] : running) {
+    for (const auto& [number, generation] : pool.generations) {
+      const auto held =
+          std::find_if(generation.listeners.begin(), generation.listeners.end(), same_port);
+      if (held != generation.listeners.end()) return *held;
+    }
+  }
+  return nullptr;
 }
 
 bool is_default(const config::PoolSettings& pool, const std::string& setting) {
@@ -112,6 +136,19 @@ base::Result<LoadedSettings> open_listeners(config::Settings settings,
       }
       if (!listener) {
         auto fresh = open_one(pool, address);
+        const ListenerPtr ours = !fresh && fresh.error().os_errno == EADDRINUSE
+                                     ? find_same_port(running, opened, address)
+                                     : nullptr;
+        if (ours) {
+          return base::fail(
+              fmt::format("pool {}: bind: cannot listen on {}: {} has the same port and is this "
+                          "arbiter's own{}; one address covers the other: keep one of them",
+                          pool.spec.name, address.text(), ours->address().text(),
+                          std::count(opened.begin(), opened.end(), ours) > 0
+                              ? ", named by the same settings"
+                              : " since before this reload"),
+              EADDRINUSE);
+        }
         if (!fresh) return tl::unexpected(fresh.error());
         listener = std::move(*fresh);
       }

@@ -99,6 +99,7 @@ TEST(Check, SwitchesAreTrueOrFalseAsInGunicorn) {
 
 TEST(Check, ChoicesIgnoreLetterCase) {
   EXPECT_EQ(checked("loglevel", text("WARNING")), "\"warning\"");
+  EXPECT_EQ(checked("loglevel", text("warn")), "\"warning\"");
   EXPECT_EQ(checked("loglevel", text("loud")),
             "! debug, info, warning, error or critical is wanted");
 }

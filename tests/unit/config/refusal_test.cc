@@ -66,6 +66,38 @@ TEST_F(RefusalTest, WhatHasNoEffectIsNoted) {
   EXPECT_THAT(error({"--http-parser", "slow", "app"}), HasSubstr("auto, fast or python is wanted"));
 }
 
+TEST_F(RefusalTest, LimitsBeyondWhatGunicornHasAreTakenForItsMostAndNoted) {
+  const Settings settings =
+      good({"--limit-request-line", "16384", "--limit-request-fields", "65535", "app"});
+  EXPECT_THAT(settings.notes,
+              testing::ElementsAre(
+                  "command line: limit_request_line is 16384: 8190 is used, which is the most",
+                  "command line: limit_request_fields is 65535: 32768 is used, which is the most"));
+  const PoolSettings& pool = settings.pools[0];
+  EXPECT_EQ(pool.worker.limit_request_line, 8190U);
+  EXPECT_EQ(pool.worker.limit_request_fields, 32768U);
+  EXPECT_EQ(shown(pool.effective, "limit_request_line"), "8190 from command line");
+  const Settings most =
+      good({"--limit-request-line", "8190", "--limit-request-fields", "0", "app"});
+  EXPECT_THAT(most.notes, testing::IsEmpty());
+  EXPECT_EQ(most.pools[0].worker.limit_request_fields, 0U);
+}
+
+TEST_F(RefusalTest, NoApplicationIsMissedWhereItMayStandInWhatIsWrong) {
+  EXPECT_THAT(error({"--paste", "x.ini"}), testing::Not(HasSubstr("No application module")));
+  EXPECT_THAT(error({}), HasSubstr("No application module specified"));
+  write("corn.toml", "[pools.web]\nwsgi_app = 'app'\n");
+  EXPECT_EQ(error({}),
+            "corn.toml:1: pools is not known here; [arbiter] and [pool.NAME] are wanted");
+}
+
+TEST_F(RefusalTest, LongNamesAreTaken) {
+  const std::string name(300, 'n');
+  const Settings settings = good({"--name", name, "app"});
+  EXPECT_EQ(settings.arbiter.name, name);
+  EXPECT_EQ(settings.arbiter.syslog.tag.size(), std::string("gunicorn.").size() + 200);
+}
+
 TEST_F(RefusalTest, InheritedStreamsAndADaemonExcludeEachOther) {
   EXPECT_EQ(good({"-R", "app"}).pools.size(), 1U);
   EXPECT_THAT(error({"-R", "-D", "app"}), HasSubstr("refused with daemon"));

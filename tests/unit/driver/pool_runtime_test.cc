@@ -46,6 +46,35 @@ TEST(OpenListeners, AnAddressGivenTwiceIsRefusedByName) {
   EXPECT_NE(result.error().message.find("pool b"), std::string::npos);
 }
 
+TEST(OpenListeners, AnAddressThatCoversAnotherOfOursIsNotBlamedOnOthers) {
+  const auto own = open_listeners(settings_of({pool("web", {"127.0.0.1:0"})}), {}, {});
+  ASSERT_TRUE(own);
+  const std::string port = std::to_string(own->pools.at("web").listeners[0]->info().port);
+  std::string one;
+  {
+    auto probe = open_listeners(settings_of({pool("web", {"127.0.0.1:0"})}), {}, {});
+    ASSERT_TRUE(probe);
+    one = std::to_string(probe->pools.at("web").listeners[0]->info().port);
+  }
+  const auto both =
+      open_listeners(settings_of({pool("web", {"127.0.0.1:" + one, "0.0.0.0:" + one})}), {}, {});
+  ASSERT_FALSE(both);
+  EXPECT_EQ(both.error().message,
+            "pool web: bind: cannot listen on 0.0.0.0:" + one + ": 127.0.0.1:" + one +
+                " has the same port and is this arbiter's own, named by the same settings; one "
+                "address covers the other: keep one of them");
+  std::map<std::string, PoolRuntime> running;
+  auto first = open_listeners(settings_of({pool("web", {"127.0.0.1:" + one})}), {}, {});
+  ASSERT_TRUE(first);
+  running["web"].generations[1] = first->pools.at("web");
+  const auto later = open_listeners(settings_of({pool("web", {"0.0.0.0:" + one})}), running, {});
+  ASSERT_FALSE(later);
+  EXPECT_NE(later.error().message.find("since before this reload"), std::string::npos);
+  const auto foreign = open_listeners(settings_of({pool("web", {"0.0.0.0:" + port})}), {}, {});
+  ASSERT_FALSE(foreign);
+  EXPECT_NE(foreign.error().message.find("another program"), std::string::npos);
+}
+
 TEST(OpenListeners, SocketsOfTheServiceManagerServeAPoolThatNamesNone) {
   auto own = open_listeners(settings_of({pool("web", {"127.0.0.1:0"})}), {}, {});
   ASSERT_TRUE(own);

@@ -190,11 +190,13 @@ class WsgiApplication final : public app::Application {
     const bool raised = PyErr_Occurred() != nullptr;
     const bool raised_io = raised && PyErr_ExceptionMatches(PyExc_OSError) != 0;
     std::optional<http::ProtocolError> problem;
+    if (raised_io && exchange.body_broken && !exchange.client_gone) {
+      problem = exchange.request.body.problem();
+    }
     if (raised && exchange.handed_over && PyErr_ExceptionMatches(PyExc_StopIteration) != 0) {
       // How applications tell gunicorn that they have answered for themselves.
       PyErr_Clear();
-    } else if (raised_io && exchange.body_broken && !exchange.client_gone &&
-               (problem = exchange.request.body.problem())) {
+    } else if (problem) {
       log_broken_body(exchange.request, *problem);
     } else if (raised_io && (exchange.client_gone || exchange.handed_over)) {
       // The application passed on what it was told about the connection; that is no fault of its
