@@ -363,6 +363,8 @@ def test_a_request_over_its_limit_is_answered_504(serve):
     with Wire(arbiter.port) as wire:
         assert wire.get("/sleep/3600").status == 504
     assert wait_until(arbiter.exits, "the worker's end")[0]["cause"] == "request-timeout"
+    pool = arbiter.status()["pools"][0]
+    assert (pool["requestsTotal"], pool["errorsTotal"]) == ("1", "1"), pool
 
 
 def test_a_waiting_application_is_not_taken_for_a_hanging_one(serve):

@@ -224,6 +224,8 @@ def test_a_request_over_its_limit_is_answered_504(serve, site):
         assert other.get("/sleep/1").body == b"slept"
         assert "504" in wire.read_head()
     assert wait_until(arbiter.exits, "the worker to end")[0]["cause"] == "request-timeout"
+    pool = arbiter.status()["pools"][0]
+    assert (pool["requestsTotal"], pool["errorsTotal"]) == ("2", "1"), pool
     assert get(arbiter.port, "/?on").body == b"on"
 
 
