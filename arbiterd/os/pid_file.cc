@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <fstream>
 #include <optional>
 #include <utility>
 
@@ -41,6 +42,17 @@ std::optional<nanoseconds> age_of_process(pid_t pid) {
   return since(start, CLOCK_BOOTTIME);
 }
 
+bool has_ended(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string line;
+  std::getline(file, line);
+  // The command's name, in parentheses, may contain anything; the state follows the last ") ".
+  const std::size_t name_end = line.rfind(") ");
+  if (name_end == std::string::npos || name_end + 2 >= line.size()) return false;
+  const char state = line[name_end + 2];
+  return state == 'Z' || state == 'X';
+}
+
 // The process named in the file at `path`, if the file exists, holds a pid, and that process is
 // alive and can have written it.
 std::optional<pid_t> find_holder(const std::string& path) {
@@ -55,6 +67,8 @@ std::optional<pid_t> find_holder(const std::string& path) {
   }
   if (pid <= 0 || pid == ::getpid()) return std::nullopt;
   if (::kill(pid, 0) != 0 && errno == ESRCH) return std::nullopt;
+  // One that has ended keeps its number until its parent asks for its status, which it may never.
+  if (has_ended(pid)) return std::nullopt;
 
   struct stat status {};
   const std::optional<nanoseconds> process_age = age_of_process(pid);

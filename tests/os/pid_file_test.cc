@@ -51,6 +51,22 @@ TEST(PidFile, HoldsThePidReadableForAllAndIsRemovedAtTheEnd) {
   EXPECT_TRUE(std::filesystem::is_empty(directory.path())) << "no temporary file either";
 }
 
+TEST(PidFile, AHolderThatHasEndedIsNoneThoughNobodyHasAskedForItsStatus) {
+  const test::TemporaryDirectory directory;
+  const std::string path = directory / "app.pid";
+  const pid_t zombie = ::fork();
+  if (zombie == 0) ::_exit(0);
+  siginfo_t ended{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(zombie), &ended, WEXITED | WNOWAIT), 0);
+  test::write_file(path, std::to_string(zombie) + "\n");
+  {
+    const base::Result<PidFile> file = PidFile::create(path);
+    EXPECT_TRUE(file) << file.error().message;
+    EXPECT_EQ(test::read_file(path), own_pid_line());
+  }
+  test::wait_for_exit(zombie);
+}
+
 TEST(PidFile, LivingHolderIsNamed) {
   const test::TemporaryDirectory directory;
   const std::string path = directory / "app.pid";
