@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -43,6 +44,26 @@ struct CommandLine {
 
   Task task;
 };
+
+// A whole number from `least` to what Number holds; else the complaint is `what`, after the word.
+template <typename Number>
+CLI::Validator number(Number least, const std::string& what) {
+  return {[least, what](const std::string& word) {
+            Number value = 0;
+            const char* const end = word.data() + word.size();
+            const auto parsed = std::from_chars(word.data(), end, value);
+            const bool good = parsed.ec == std::errc() && parsed.ptr == end && value >= least;
+            return good ? std::string() : "'" + word + "' " + what;
+          },
+          ""};
+}
+
+const CLI::Validator kWorker =
+    number<std::int32_t>(1, "is no worker: its pid is wanted, which 'cornctl status' shows");
+const CLI::Validator kCount =
+    number<std::uint64_t>(1, "is no number of events: 1 or more is wanted");
+const CLI::Validator kSequence =
+    number<std::uint64_t>(0, "is no event's number: 'cornctl events' shows them");
 
 CLI::App& add_command(CLI::App& parent, const std::string& name, std::function<void()> chosen) {
   CLI::App& command = *parent.add_subcommand(name);
@@ -97,19 +118,19 @@ void add_commands(CommandLine& line) {
       line.stop.now = now;
       line.task = [&] { return run_stop_worker(session, line.stop); };
     });
-    stop.add_option("WORKER", line.stop.pid)->required()->check(CLI::PositiveNumber);
+    stop.add_option("WORKER", line.stop.pid)->required()->check(kWorker);
   }
 
   CLI::App& dump =
       add_command(app, "dump", [&] { line.task = [&] { return run_dump(session, line.dump); }; });
-  dump.add_option("WORKER", line.dump.pid)->required()->check(CLI::PositiveNumber);
+  dump.add_option("WORKER", line.dump.pid)->required()->check(kWorker);
 
   CLI::App& events = add_command(
       app, "events", [&] { line.task = [&] { return run_events(session, line.events); }; });
   events.add_flag("-f,--follow", line.events.follow);
   events.add_flag("--whole", line.events.whole);
-  events.add_option("-n,--last", line.events.last)->check(CLI::PositiveNumber);
-  events.add_option("--after", line.events.after)->check(CLI::NonNegativeNumber);
+  events.add_option("-n,--last", line.events.last)->check(kCount);
+  events.add_option("--after", line.events.after)->check(kSequence);
   events.add_option("--pool", line.events.pool);
 
   add_command(app, "reopen-logs", [&] { line.task = [&] { return run_reopen_logs(session); }; });
@@ -131,6 +152,7 @@ void add_commands(CommandLine& line) {
   check.add_option("FILE", line.config_check.file)->required();
   check.add_flag("--load", line.config_check.load);
 
+  add_command(app, "upgrade", [&] { line.task = [&] { return run_upgrade(session); }; });
   add_command(app, "ls", [&] { line.task = [&] { return run_ls(session); }; });
   add_command(app, "version", [&] { line.task = [&] { return run_version(session); }; });
   CLI::App& completion = add_command(
@@ -140,7 +162,6 @@ void add_commands(CommandLine& line) {
 
 void add_later_commands(CommandLine& line) {
   CLI::App& app = line.app;
-  add_command(app, "upgrade", [&] { line.task = [&] { return run_upgrade(line.session); }; });
   for (const std::string name : {"top", "logs"}) {
     CLI::App& later =
         add_command(app, name, [&line, name] { line.task = [name] { return run_later(name); }; });
@@ -180,7 +201,18 @@ std::optional<std::string> help_asked(const std::vector<std::string>& words) {
 
 }  // namespace
 
+std::vector<std::string> command_names() {
+  CommandLine line;
+  add_commands(line);
+  std::vector<std::string> names;
+  for (const CLI::App* command : line.app.get_subcommands(nullptr)) {
+    names.push_back(command->get_name());
+  }
+  return names;
+}
+
 Expected<Task> read_command_line(const std::vector<std::string>& arguments) {
+  if (arguments == std::vector<std::string>{"--version"}) return read_command_line({"version"});
   if (const auto command = help_asked(arguments)) {
     return [command = *command] { return print_help(command); };
   }

@@ -93,6 +93,15 @@ Outcome run_events(const Session& session, const EventsArguments& arguments) {
     const std::uint64_t before = latest - std::min<std::uint64_t>(latest, arguments.last);
     request.set_after_sequence(std::max(before, arguments.after));
   }
+  // A pool that has gone may have left events; nobody can wait for more of them.
+  Outcome known;
+  if (!arguments.pool.empty()) {
+    api::GetStatusRequest pool;
+    pool.set_pool(arguments.pool);
+    const auto status = client->ask(&api::Arbiter::Stub::GetStatus, pool);
+    if (!status) known = tl::unexpected(status.error());
+    if (!known && arguments.follow) return known;
+  }
   for (;;) {
     grpc::ClientContext context;
     // Whoever follows wants no end, unless by --timeout, which then isn't a failure.
@@ -105,11 +114,12 @@ Outcome run_events(const Session& session, const EventsArguments& arguments) {
       } else {
         print_event(event, arguments.whole, arguments.follow);
       }
+      if (event.pool() == arguments.pool) known = {};
       request.set_after_sequence(event.sequence());
       client->heard();
     }
     const grpc::Status status = stream->Finish();
-    if (status.ok()) return {};
+    if (status.ok()) return known;
     // Cut off for being slow: what was missed is still in the history.
     if (reason_of(context) == "SLOW_SUBSCRIBER") continue;
     // The program after an upgrade goes on with the history.

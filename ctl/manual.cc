@@ -72,9 +72,10 @@ Example:
     CommandManual{"dump", "dump WORKER", "show what one worker is doing, hung or not",
                   R"(Shows the threads of the worker with the pid WORKER: each one's name, state and
 kernel wait channel, the request it is in or was in last, and its Python and its
-native stack, innermost frame first. States: R running, S asleep, D in uninterruptible sleep
-(the kernel waits, often for a disk or NFS), T stopped. What keeps the worker
-from running or answering, and why stacks are missing, stands in the first lines.
+native stack, innermost frame first. States: R running, S asleep, D in
+uninterruptible sleep (the kernel waits, often for a disk or NFS), T stopped.
+What keeps the worker from running or answering, and why stacks are missing,
+stands in the first lines.
 The worker serves on.
 
 Examples:
@@ -98,6 +99,19 @@ Examples:
   cornctl events -f --json
 )",
                   "-f --follow -n --last --after --pool --whole"},
+    CommandManual{"upgrade", "upgrade", "become the program on disk, without losing a request",
+                  R"(For after a new version of Corn was installed: the arbiter becomes the program
+that is on disk now (as signal USR2 does), with the same pid, sockets, workers
+and history, and reloads. Prints 'VERSION -> VERSION' when the old workers have
+gone.
+
+The new program is tried first. If it could not go on with the settings as they
+are now, nothing changes; its words are printed, and the exit status is 1.
+
+Example:
+  apt-get install corn && cornctl upgrade
+)",
+                  ""},
     CommandManual{"reopen-logs", "reopen-logs", "open log files anew after a rotation",
                   R"(Opens all log files anew under their old names, workers' too (as signal USR1
 does). To be called by whatever has renamed them, for example in logrotate's

@@ -72,7 +72,8 @@ def test_kill_replaces_one_worker_now_and_says_who_did_it(site):
 def test_commands_about_unknown_things_fail_with_status_1(site):
     arbiter = site.start("wsgi_test:application")
     for arguments in (["restart", str(os.getpid())], ["kill", "999999999"], ["status", "nowhere"],
-                      ["reload", "nowhere"], ["scale", "nowhere", "2"]):
+                      ["reload", "nowhere"], ["scale", "nowhere", "2"],
+                      ["events", "--pool", "nowhere"], ["events", "-f", "--pool", "nowhere"]):
         result = arbiter.cornctl(*arguments)
         assert result.returncode in (1, 2) and result.stderr.strip(), (arguments, result)
     assert arbiter.settled() and arbiter.exits() == []

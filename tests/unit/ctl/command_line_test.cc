@@ -2,6 +2,7 @@
 #include <sstream>
 
 #include "cornctl_fixture.h"
+#include "ctl/manual.h"
 
 namespace corn::ctl {
 namespace {
@@ -43,12 +44,26 @@ TEST_F(CommandLineTest, MistakesAreStatus2WithASentence) {
   }
 }
 
+TEST_F(CommandLineTest, AMistakenNumberIsNamedWithWhatIsWanted) {
+  environment_["CORN_CONTROL"] = "unix:/nonexistent";
+  const std::vector<std::pair<std::vector<std::string>, std::string>> mistakes = {
+      {{"kill", "abc"}, "'abc' is no worker: its pid is wanted"},
+      {{"restart", "0"}, "'0' is no worker: its pid is wanted"},
+      {{"dump", "99999999999"}, "'99999999999' is no worker: its pid is wanted"},
+      {{"events", "-n", "x"}, "'x' is no number of events: 1 or more is wanted"},
+      {{"events", "--after", "1.5"}, "'1.5' is no event's number"}};
+  for (const auto& [arguments, complaint] : mistakes) {
+    const Ended run = cornctl(arguments);
+    EXPECT_EQ(run.status, 2) << run.err;
+    EXPECT_NE(run.err.find(complaint), std::string::npos) << run.err;
+  }
+}
+
 TEST_F(CommandLineTest, HelpOfEveryCommandFits80Columns) {
   std::vector<std::vector<std::string>> helps = {{"--help"}, {"help"}, {"-h"}};
-  for (const char* command : {"status", "reload", "scale", "restart", "kill", "events",
-                              "reopen-logs", "shutdown", "config", "ls", "version", "completion"}) {
-    helps.push_back({"help", command});
-    helps.push_back({command, "--help"});
+  for (const CommandManual& manual : command_manuals()) {
+    helps.push_back({"help", std::string(manual.name)});
+    helps.push_back({std::string(manual.name), "--help"});
   }
   for (const std::vector<std::string>& arguments : helps) {
     const Ended run = cornctl(arguments);
@@ -62,6 +77,7 @@ TEST_F(CommandLineTest, HelpOfEveryCommandFits80Columns) {
 TEST_F(CommandLineTest, VersionNeedsNoArbiterButShowsItsToo) {
   environment_["CORN_CONTROL"] = "unix:/nonexistent";
   EXPECT_EQ(cornctl({"version"}).out, "cornctl " CORN_VERSION "\n");
+  EXPECT_EQ(cornctl({"--version"}).out, "cornctl " CORN_VERSION "\n");
   EXPECT_EQ(cornctl({"version", "--json"}).out, "{\"version\":\"" CORN_VERSION "\"}\n");
   EXPECT_EQ(cornctl({"version", "--control", "unix:/nonexistent"}).status, 3);
   start();
