@@ -50,18 +50,27 @@ int serve(const config::Invocation& invocation, const std::string& program,
                                           std::move(launch), std::move(estate), script);
   if (!instance) return refuse(instance.error().status, instance.error().text);
   driver::Arbiter& arbiter = (*instance)->arbiter();
-  const control::ControlServerOptions options{(*instance)->control_path(), (*instance)->name(),
-                                              ::geteuid()};
+  control::ControlServerOptions options{(*instance)->control_path(), (*instance)->name(),
+                                        ::geteuid()};
   auto control = control::ControlServer::start(options, arbiter.door());
-  if (!control) {
+  if (!control && (*instance)->succeeds()) {
+    // The workers that serve are not left alone for want of it.
+    options.socket_path = (*instance)->usual_control_path();
+    base::log_error("{}; trying {}", control.error().message, options.socket_path);
+    control = control::ControlServer::start(options, arbiter.door());
+    if (!control) base::log_error("{}; signals are obeyed", control.error().message);
+  } else if (!control) {
     (*instance)->start_failed({1, control.error().message});
     return refuse(1, control.error().message);
   }
-  arbiter.on_upgrade([&] { (*control)->stop(true); },
-                     [&] {
-                       control = control::ControlServer::start(options, arbiter.door());
-                       if (!control) base::log_error("{}", control.error().message);
-                     });
+  arbiter.on_upgrade(
+      [&] {
+        if (control) (*control)->stop(true);
+      },
+      [&] {
+        control = control::ControlServer::start(options, arbiter.door());
+        if (!control) base::log_error("{}", control.error().message);
+      });
   const int status = arbiter.run();
   if (control) (*control)->stop();
   return status;
@@ -72,15 +81,52 @@ int serve(const config::Invocation& invocation, const std::string& program,
 int check_upgrade(const config::Invocation& invocation, const base::UniqueFd& state) {
   auto read = driver::read_sealed_state(state);
   if (!read) return refuse(1, read.error().message);
-  auto launch = driver::prepare_process(invocation, std::nullopt);
+  const std::string trial = read->trial;
+  auto launch = driver::prepare_process(invocation, nullptr);
   if (!launch) return refuse(1, launch.error().message);
   // A script serves the running arbiter alone, which reads its settings again afterwards.
   if (!invocation.script) {
     auto settings = driver::load_settings_now(*launch, invocation, nullptr);
     if (!settings) return refuse(2, settings.error().message);
+    // Without an answer to give it is an older version that asks, which passes no sockets.
+    if (!trial.empty()) {
+      const auto ready = driver::rehearse_start(std::move(*settings), std::move(*read));
+      if (!ready) return refuse(1, ready.error().message);
+    }
   }
+  // On a line of its own, whatever others have written.
+  if (!trial.empty()) std::printf("\n%s ", trial.c_str());
   std::puts(CORN_VERSION);
   return 0;
+}
+
+// Goes on with what the program before this one has left in this process.
+int take_over(const std::vector<std::string>& arguments,
+              const std::map<std::string, std::string>& environment, const std::string& program,
+              const base::UniqueFd& state, driver::ScriptProcess* script) {
+  auto estate = driver::take_over(state);
+  if (!estate) return refuse(1, estate.error().message);
+  const std::string directory = working_directory();
+  config::Invocation invocation;
+  driver::LaunchContext launch;
+  config::Settings settings;
+  const auto prepare = [&]() -> base::Status {
+    auto read = config::read_invocation(arguments, environment, directory);
+    if (!read) return tl::unexpected(read.error());
+    auto prepared = driver::prepare_process(*read, &*estate);
+    if (!prepared) return tl::unexpected(prepared.error());
+    auto loaded = driver::load_settings_now(*prepared, *read, script);
+    if (!loaded) return tl::unexpected(loaded.error());
+    invocation = std::move(*read);
+    launch = std::move(*prepared);
+    settings = std::move(*loaded);
+    return {};
+  };
+  base::Status ready = prepare();
+  if (!ready) ready = driver::await_readiness(*estate, prepare, ready.error());
+  if (!ready) return refuse(2, ready.error().message);
+  return serve(invocation, program, std::move(settings), std::move(launch), std::move(*estate),
+               script);
 }
 
 int run(int argc, char** argv, const std::map<std::string, std::string>& environment,
@@ -88,6 +134,7 @@ int run(int argc, char** argv, const std::map<std::string, std::string>& environ
   const auto to_check = driver::take_state_descriptor(driver::kCheckUpgradeVariable);
   const auto to_take_over = driver::take_state_descriptor(driver::kUpgradeVariable);
   const std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (to_take_over) return take_over(arguments, environment, argv[0], *to_take_over, script);
   auto invocation = config::read_invocation(arguments, environment, working_directory());
   if (!invocation) return refuse(2, invocation.error().message);
   if (invocation->mode == config::Mode::kHelp) {
@@ -99,13 +146,7 @@ int run(int argc, char** argv, const std::map<std::string, std::string>& environ
     return 0;
   }
   if (to_check) return check_upgrade(*invocation, *to_check);
-  std::optional<driver::Estate> estate;
-  if (to_take_over) {
-    auto taken = driver::take_over(*to_take_over);
-    if (!taken) return refuse(1, taken.error().message);
-    estate = std::move(*taken);
-  }
-  auto launch = driver::prepare_process(*invocation, estate);
+  auto launch = driver::prepare_process(*invocation, nullptr);
   if (!launch) return refuse(1, launch.error().message);
   auto settings = driver::load_settings_now(*launch, *invocation, script);
   if (!settings) return refuse(2, settings.error().message);
@@ -121,8 +162,8 @@ int run(int argc, char** argv, const std::map<std::string, std::string>& environ
       return loads ? 0 : refuse(1, loads.error().message);
     }
     case config::Mode::kServe:
-      return serve(*invocation, argv[0], std::move(*settings), std::move(*launch),
-                   std::move(estate), script);
+      return serve(*invocation, argv[0], std::move(*settings), std::move(*launch), std::nullopt,
+                   script);
     case config::Mode::kHelp:
     case config::Mode::kVersion:
       break;

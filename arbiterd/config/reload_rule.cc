@@ -72,6 +72,7 @@ void keep_unchangeable(const Settings& running, Settings& loaded) {
   loaded.arbiter.control = running.arbiter.control;
   loaded.arbiter.pid_file = running.arbiter.pid_file;
   loaded.arbiter.daemon = running.arbiter.daemon;
+  loaded.arbiter.worker_cgroups = running.arbiter.worker_cgroups;
   for (EffectiveValue& value : loaded.arbiter.effective) {
     if (find_setting(value.name)->on_reload != OnReload::kRestart) continue;
     if (const EffectiveValue* kept = find_value(running.arbiter.effective, value.name)) {

@@ -215,6 +215,10 @@ void Arbiter::adopt_settings(LoadedSettings loaded) {
     base::log_warning("{}", difference);
   }
   config::keep_unchangeable(loaded_.settings, loaded.settings);
+  if (const std::string& path = loaded.settings.arbiter.pid_file;
+      !path.empty() && ::access(path.c_str(), F_OK) != 0) {
+    base::log_warning("the pid file {} is gone; an upgrade in place writes it anew", path);
+  }
   const base::LogOptions& log = loaded.settings.arbiter.log;
   if (auto opened = base::open_log(log); !opened) {
     feed(core::SettingsFailed{opened.error().message});

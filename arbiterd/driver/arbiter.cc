@@ -113,7 +113,7 @@ base::Status Arbiter::open_cgroups() {
     return {};
   }
   const std::string why = fmt::format("worker_cgroups = {}: {}", setting, opened.error().message);
-  if (!automatic) return base::fail(why);
+  if (!automatic && !estate_) return base::fail(why);
   base::log_warning("{}; workers get no control group of their own", why);
   return {};
 }

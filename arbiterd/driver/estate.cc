@@ -72,6 +72,14 @@ PoolGeneration& committed_of(Estate& estate, const core::InheritedPool& pool) {
   return estate.pools[pool.name].generations[pool.generation];
 }
 
+base::Status add_listeners(Estate& estate, const core::InheritedPool& pool) {
+  for (const ListenerRecord& record : estate.state.pools[pool.name].listeners) {
+    auto added = add_listener(committed_of(estate, pool), record, take(record.descriptor));
+    if (!added) return added;
+  }
+  return {};
+}
+
 // ---- adoption ----
 
 std::uint64_t inode_of(int descriptor) {
@@ -194,20 +202,27 @@ base::Result<InstanceState> read_sealed_state(const base::UniqueFd& descriptor) 
   return read_state(*text);
 }
 
+base::Result<Estate> take_listeners(InstanceState state) {
+  Estate estate;
+  estate.state = std::move(state);
+  add_pools(estate);
+  for (const core::InheritedPool& pool : estate.state.inheritance.pools) {
+    if (auto added = add_listeners(estate, pool); !added) return tl::unexpected(added.error());
+  }
+  return estate;
+}
+
 base::Result<Estate> take_over(const base::UniqueFd& descriptor) {
   auto state = read_sealed_state(descriptor);
   if (!state) return tl::unexpected(state.error());
-  Estate estate;
-  estate.state = std::move(*state);
+  auto taken = take_listeners(std::move(*state));
+  if (!taken) return taken;
+  Estate& estate = *taken;
   estate.upgraded = true;
   estate.lock = take(estate.state.lock);
-  add_pools(estate);
+  estate.log = take(estate.state.log);
   for (const core::InheritedPool& pool : estate.state.inheritance.pools) {
     const PoolRecord& left = estate.state.pools[pool.name];
-    for (const ListenerRecord& record : left.listeners) {
-      auto added = add_listener(committed_of(estate, pool), record, take(record.descriptor));
-      if (!added) return tl::unexpected(added.error());
-    }
     if (left.hand_off_in >= 0) {
       auto queue = os::HandOffQueue::adopt(take(left.hand_off_in), take(left.hand_off_out));
       if (!queue) return tl::unexpected(queue.error());
@@ -224,7 +239,7 @@ base::Result<Estate> take_over(const base::UniqueFd& descriptor) {
       process.scoreboard = std::move(*scoreboard);
     }
   }
-  return estate;
+  return taken;
 }
 
 base::Result<std::optional<Estate>> adopt(const std::string& state_file,

@@ -32,6 +32,9 @@ struct Estate {
   // Each pool's listeners and totals, under its committed generation.
   std::map<std::string, PoolRuntime> pools;
   base::UniqueFd lock;  // the instance's, held through an upgrade
+  base::UniqueFd log;   // the error log's file likewise; empty: standard error
+  // Something that the settings want couldn't be had: to be tried, and told, by a reload.
+  bool incomplete = false;
 };
 
 // The environment variable that names the descriptor of a sealed state: for the program that goes
@@ -44,6 +47,10 @@ std::optional<base::UniqueFd> take_state_descriptor(const char* variable);
 
 // Reads a sealed state without touching the descriptors that it names.
 base::Result<InstanceState> read_sealed_state(const base::UniqueFd& descriptor);
+
+// Takes over nothing but the listening sockets, as a program does that is only tried. They are
+// closed with the result; files of unix sockets stay.
+base::Result<Estate> take_listeners(InstanceState state);
 
 // Takes over everything that the program before this one has left open in this process.
 base::Result<Estate> take_over(const base::UniqueFd& descriptor);

@@ -205,6 +205,35 @@ core::InheritedPool to_pool(const json& value, InstanceState& state) {
   return pool;
 }
 
+// What keep_unchangeable() and unchangeable_differences() look at.
+json from_kept(const config::ArbiterSettings& kept) {
+  json effective = json::array();
+  for (const config::EffectiveValue& value : kept.effective) {
+    effective.push_back({value.name, value.value, value.origin});
+  }
+  return {{"name", kept.name},
+          {"default_proc_name", kept.default_proc_name},
+          {"control", kept.control},
+          {"pid_file", kept.pid_file},
+          {"daemon", kept.daemon},
+          {"worker_cgroups", kept.worker_cgroups},
+          {"effective", std::move(effective)}};
+}
+config::ArbiterSettings to_kept(const json& value) {
+  config::ArbiterSettings kept;
+  kept.name = value.at("name").get<std::string>();
+  kept.default_proc_name = value.at("default_proc_name").get<std::string>();
+  kept.control = value.at("control").get<std::string>();
+  kept.pid_file = value.at("pid_file").get<std::string>();
+  kept.daemon = value.at("daemon").get<bool>();
+  kept.worker_cgroups = value.at("worker_cgroups").get<std::string>();
+  for (const json& setting : value.at("effective")) {
+    kept.effective.push_back({setting.at(0).get<std::string>(), setting.at(1).get<std::string>(),
+                              setting.at(2).get<std::string>()});
+  }
+  return kept;
+}
+
 }  // namespace
 
 std::string to_text(const InstanceState& state) {
@@ -228,7 +257,11 @@ std::string to_text(const InstanceState& state) {
                       {"reloading", state.inheritance.reloading},
                       {"pools", std::move(pools)},
                       {"lock", state.lock},
-                      {"descriptor_limit", state.descriptor_limit}};
+                      {"descriptor_limit", state.descriptor_limit},
+                      {"instance", state.instance},
+                      {"kept", from_kept(state.kept)},
+                      {"log", state.log},
+                      {"trial", state.trial}};
   // Tracebacks may hold any bytes.
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -261,6 +294,11 @@ base::Result<InstanceState> read_state(std::string_view text) {
     }
     state.lock = value.at("lock").get<int>();
     state.descriptor_limit = value.at("descriptor_limit").get<std::uint64_t>();
+    // An older version has none of these.
+    state.instance = value.value("instance", "");
+    if (const auto kept = value.find("kept"); kept != value.end()) state.kept = to_kept(*kept);
+    state.log = value.value("log", -1);
+    state.trial = value.value("trial", "");
     return state;
   } catch (const std::exception& error) {
     return base::fail(fmt::format("not an arbiter's state: {}", error.what()));

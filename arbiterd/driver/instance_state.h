@@ -62,6 +62,12 @@ struct InstanceState {
   // Of an upgrade only.
   int lock = -1;
   std::uint64_t descriptor_limit = 0;  // soft RLIMIT_NOFILE as the first program found it
+  std::string instance;                // its name, whatever the settings say now
+  config::ArbiterSettings kept;        // in force; of these, what only a restart changes
+  int log = -1;                        // the error log's file; -1: standard error
+  // For a program that is only tried: what it has to answer, so that one which merely ends well
+  // isn't taken for an arbiter. Empty: it is in earnest.
+  std::string trial;
 };
 
 std::string to_text(const InstanceState& state);

@@ -61,6 +61,32 @@ ListenerPtr find_same_port(const std::map<std::string, PoolRuntime>& running,
   return nullptr;
 }
 
+// A listener of `running`, else a new one.
+base::Result<ListenerPtr> open_unless_taken(const config::PoolSettings& pool,
+                                            const os::BindAddress& address,
+                                            const std::map<std::string, PoolRuntime>& running,
+                                            const std::vector<ListenerPtr>& taken) {
+  for (const ListenerPtr& other : taken) {
+    if (other->address() != address || address.port == 0) continue;
+    return base::fail("pool " + pool.spec.name + ": bind: " + address.text() +
+                      " is given twice; every address belongs to one pool, once");
+  }
+  if (ListenerPtr listener = find_open(running, address, taken)) return listener;
+  auto fresh = open_one(pool, address);
+  const ListenerPtr ours = !fresh && fresh.error().os_errno == EADDRINUSE
+                               ? find_same_port(running, taken, address)
+                               : nullptr;
+  if (!ours) return fresh;
+  return base::fail(
+      fmt::format("pool {}: bind: cannot listen on {}: {} has the same port and is this arbiter's "
+                  "own{}; one address covers the other: keep one of them",
+                  pool.spec.name, address.text(), ours->address().text(),
+                  std::count(taken.begin(), taken.end(), ours) > 0
+                      ? ", named by the same settings"
+                      : " since before this reload"),
+      EADDRINUSE);
+}
+
 bool is_default(const config::PoolSettings& pool, const std::string& setting) {
   return std::any_of(pool.effective.begin(), pool.effective.end(), [&](const auto& value) {
     return value.name == setting && value.origin == "default";
@@ -111,7 +137,8 @@ double PoolTotals::latency_ms(double quantile) const {
 
 base::Result<LoadedSettings> open_listeners(config::Settings settings,
                                             const std::map<std::string, PoolRuntime>& running,
-                                            const std::vector<os::BindAddress>& inherited) {
+                                            const std::vector<os::BindAddress>& inherited,
+                                            std::vector<std::string>* missing) {
   LoadedSettings loaded;
   std::vector<ListenerPtr> opened;
   for (std::size_t i = 0; i < settings.pools.size(); ++i) {
@@ -128,32 +155,14 @@ base::Result<LoadedSettings> open_listeners(config::Settings settings,
     }
     PoolGeneration generation{pool, {}};
     for (const os::BindAddress& address : addresses) {
-      ListenerPtr listener = find_open(running, address, opened);
-      for (const ListenerPtr& other : opened) {
-        if (other->address() != address || address.port == 0) continue;
-        return base::fail("pool " + pool.spec.name + ": bind: " + address.text() +
-                          " is given twice; every address belongs to one pool, once");
-      }
+      auto listener = open_unless_taken(pool, address, running, opened);
+      if (!listener && missing == nullptr) return tl::unexpected(listener.error());
       if (!listener) {
-        auto fresh = open_one(pool, address);
-        const ListenerPtr ours = !fresh && fresh.error().os_errno == EADDRINUSE
-                                     ? find_same_port(running, opened, address)
-                                     : nullptr;
-        if (ours) {
-          return base::fail(
-              fmt::format("pool {}: bind: cannot listen on {}: {} has the same port and is this "
-                          "arbiter's own{}; one address covers the other: keep one of them",
-                          pool.spec.name, address.text(), ours->address().text(),
-                          std::count(opened.begin(), opened.end(), ours) > 0
-                              ? ", named by the same settings"
-                              : " since before this reload"),
-              EADDRINUSE);
-        }
-        if (!fresh) return tl::unexpected(fresh.error());
-        listener = std::move(*fresh);
+        missing->push_back(listener.error().message);
+        continue;
       }
-      opened.push_back(listener);
-      generation.listeners.push_back(std::move(listener));
+      opened.push_back(*listener);
+      generation.listeners.push_back(std::move(*listener));
     }
     loaded.pools.emplace(pool.spec.name, std::move(generation));
   }

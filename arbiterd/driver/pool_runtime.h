@@ -60,8 +60,11 @@ struct LoadedSettings {
 // Opens the listeners of all pools. Those that `running` pools have already are shared, not opened
 // again. `inherited`: sockets from the service manager; they serve a first pool that names no
 // `bind` of its own.
+// `missing`: takes down why an address can't be listened on, which then is left out; null: that is
+// a failure.
 base::Result<LoadedSettings> open_listeners(config::Settings settings,
                                             const std::map<std::string, PoolRuntime>& running,
-                                            const std::vector<os::BindAddress>& inherited);
+                                            const std::vector<os::BindAddress>& inherited,
+                                            std::vector<std::string>* missing = nullptr);
 
 }  // namespace corn::driver

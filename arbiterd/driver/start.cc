@@ -6,7 +6,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
+#include <csignal>
+#include <ctime>
 #include <utility>
 
 #include "arbiterd/os/daemonize.h"
@@ -48,8 +49,12 @@ base::Status prepare_log(const std::string& path, const std::optional<os::Identi
   return identity ? os::give_file(file.get(), path, *identity) : base::Status();
 }
 
-base::Status open_logs(const config::Settings& settings) {
-  if (auto opened = base::open_log(settings.arbiter.log); !opened) return opened;
+// By this name even a file that has been removed can be opened again.
+std::string fd_path(const base::UniqueFd& file) {
+  return "/proc/self/fd/" + std::to_string(file.get());
+}
+
+base::Status prepare_worker_logs(const config::Settings& settings) {
   for (const config::PoolSettings& pool : settings.pools) {
     auto identity = os::resolve_identity(pool.user, pool.group);
     if (!identity) return tl::unexpected(identity.error());
@@ -60,10 +65,38 @@ base::Status open_logs(const config::Settings& settings) {
   return {};
 }
 
+// An upgrade changes what a reload changes.
+void keep_what_runs(const InstanceState& state, config::Settings& settings) {
+  if (state.instance.empty()) return;  // of a version that didn't tell
+  config::Settings running;
+  running.arbiter = state.kept;
+  config::keep_unchangeable(running, settings);
+}
+
+// A new pool that nobody could reach comes with the reload that finds it reachable.
+void put_off_unreachable(LoadedSettings& loaded, const Estate& estate) {
+  std::size_t left = loaded.settings.pools.size();
+  std::erase_if(loaded.settings.pools, [&](const config::PoolSettings& pool) {
+    const std::string& name = pool.spec.name;
+    const bool unreachable =
+        !estate.pools.contains(name) && loaded.pools.at(name).listeners.empty();
+    if (!unreachable || left == 1) return false;
+    --left;
+    loaded.pools.erase(name);
+    return true;
+  });
+}
+
+base::Status change_directory(const config::Settings& settings) {
+  const std::string& directory = settings.pools.front().worker.working_directory;
+  if (::chdir(directory.c_str()) == 0) return {};
+  return base::fail_errno("chdir: " + directory, errno);
+}
+
 }  // namespace
 
 base::Result<LaunchContext> prepare_process(const config::Invocation& invocation,
-                                            const std::optional<Estate>& estate) {
+                                            const Estate* estate) {
   if (auto status = os::ensure_standard_descriptors(); !status) {
     return tl::unexpected(status.error());
   }
@@ -88,12 +121,62 @@ base::Result<LaunchContext> prepare_process(const config::Invocation& invocation
   return launch;
 }
 
+base::Status await_readiness(const Estate& estate, const std::function<base::Status()>& prepare,
+                             base::Error error) {
+  if (auto blocked = os::block_arbiter_signals(); !blocked) return blocked;
+  if (estate.log) std::ignore = base::open_log({fd_path(estate.log)});
+  sigset_t awaited;
+  ::sigemptyset(&awaited);
+  for (const int number : {SIGHUP, SIGTERM, SIGINT, SIGQUIT}) ::sigaddset(&awaited, number);
+  constexpr timespec kPause{2, 0};
+  std::string told;
+  for (;;) {
+    if (std::exchange(told, error.message) != error.message) {
+      base::log_error("{}; workers serve on, and it is tried again until it goes", told);
+    }
+    const int number = ::sigtimedwait(&awaited, nullptr, &kPause);
+    if (number > 0 && number != SIGHUP) {
+      for (const core::InheritedPool& pool : estate.state.inheritance.pools) {
+        for (const core::InheritedWorker& worker : pool.workers) ::kill(worker.pid, number);
+      }
+      return tl::unexpected(error);
+    }
+    const base::Status prepared = prepare();
+    if (prepared) return {};
+    error = prepared.error();
+  }
+}
+
+base::Status rehearse_start(config::Settings settings, InstanceState state) {
+  keep_what_runs(state, settings);
+  if (auto changed = change_directory(settings); !changed) return changed;
+  if (auto directory = os::prepare_runtime_directory(); !directory) {
+    return tl::unexpected(directory.error());
+  }
+  if (auto prepared = prepare_log(settings.arbiter.log.path, std::nullopt); !prepared) {
+    return prepared;
+  }
+  if (auto prepared = prepare_worker_logs(settings); !prepared) return prepared;
+  auto estate = take_listeners(std::move(state));
+  if (!estate) return tl::unexpected(estate.error());
+  auto loaded = open_listeners(std::move(settings), estate->pools, {});
+  if (!loaded) return tl::unexpected(loaded.error());
+  return {};
+}
+
 tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
     const config::Invocation& invocation, const std::string& program, config::Settings settings,
     LaunchContext launch, std::optional<Estate> estate, ScriptProcess* script) {
+  // What the settings want and can't have, though workers serve: it is no reason to leave them.
+  std::vector<std::string> missing;
+  const auto can_do_without = [&](const base::Error& error) {
+    if (estate) missing.push_back(error.message);
+    return estate.has_value();
+  };
+  if (estate) keep_what_runs(estate->state, settings);
   const config::PoolSettings& first = settings.pools.front();
-  if (::chdir(first.worker.working_directory.c_str()) < 0) {
-    return in_the_way({"chdir: " + first.worker.working_directory + ": " + std::strerror(errno)});
+  if (auto changed = change_directory(settings); !changed && !can_do_without(changed.error())) {
+    return in_the_way(changed.error());
   }
   auto notifier = os::Notifier::from_environment();
   if (!notifier) return in_the_way(notifier.error());
@@ -117,8 +200,10 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
   auto name = os::instance_name(settings.arbiter.name, first.worker.application,
                                 first.worker.working_directory, first.binds, *directory);
   if (!name) return give_up(name.error());
+  if (estate && !estate->state.instance.empty()) *name = estate->state.instance;
   instance->name_ = *name;
   instance->control_path_ = address_in(settings.arbiter, *directory, *name);
+  instance->usual_control_path_ = *directory + "/" + *name + ".sock";
   if (estate && estate->lock) {
     instance->lock_.emplace(os::InstanceLock::inherit(*directory, *name, std::move(estate->lock)));
   } else {
@@ -126,12 +211,7 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
     if (!lock) return give_up(lock.error());
     instance->lock_.emplace(std::move(*lock));
   }
-  if (auto opened = open_logs(settings); !opened) return give_up(opened.error());
-  if (!settings.arbiter.pid_file.empty()) {
-    auto pid_file = os::PidFile::create(settings.arbiter.pid_file);
-    if (!pid_file) return give_up(pid_file.error());
-    instance->pid_file_.emplace(std::move(*pid_file));
-  }
+  const base::Status log = base::open_log(settings.arbiter.log);
   if (auto reserved = os::reserve_descriptors(kReservedDescriptors); !reserved) {
     base::log_debug("{}, ignoring", reserved.error().message);
   }
@@ -142,10 +222,31 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
     if (!adopted) return give_up(adopted.error());
     estate = std::move(*adopted);
   }
-  auto loaded =
-      open_listeners(std::move(settings),
-                     estate ? estate->pools : std::map<std::string, PoolRuntime>(), *inherited);
+  instance->succeeds_ = estate.has_value();
+  if (!log) {
+    if (!can_do_without(log.error())) return give_up(log.error());
+    instance->keep_log(settings.arbiter.log, std::move(estate->log));
+  }
+  if (auto prepared = prepare_worker_logs(settings);
+      !prepared && !can_do_without(prepared.error())) {
+    return give_up(prepared.error());
+  }
+  if (!settings.arbiter.pid_file.empty()) {
+    auto pid_file = os::PidFile::create(settings.arbiter.pid_file);
+    if (!pid_file && !can_do_without(pid_file.error())) return give_up(pid_file.error());
+    if (pid_file) instance->pid_file_.emplace(std::move(*pid_file));
+  }
+  auto loaded = open_listeners(std::move(settings),
+                               estate ? estate->pools : std::map<std::string, PoolRuntime>(),
+                               *inherited, estate ? &missing : nullptr);
   if (!loaded) return give_up(loaded.error());
+  for (const std::string& text : missing) {
+    base::log_error("{}; going on without, for the sake of the workers that serve", text);
+  }
+  if (estate) {
+    estate->incomplete = !missing.empty();
+    put_off_unreachable(*loaded, *estate);
+  }
 
   const config::Settings& running = loaded->settings;
   const std::string shown = running.arbiter.name.empty() ? running.pools.front().worker.application
@@ -177,6 +278,16 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
   if (!arbiter) return in_the_way(arbiter.error());
   instance->arbiter_ = std::move(*arbiter);
   return instance;
+}
+
+void Instance::keep_log(base::LogOptions options, base::UniqueFd old) {
+  if (!old) return;  // standard error
+  options.path = fd_path(old);
+  if (auto opened = base::open_log(options); !opened) {
+    base::log_error("{}", opened.error().message);
+    return;
+  }
+  old_log_ = std::move(old);
 }
 
 void Instance::start_failed(const StartFailure& failure) {

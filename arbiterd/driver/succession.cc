@@ -86,6 +86,9 @@ InstanceState Arbiter::instance_state(bool for_upgrade) const {
   if (for_upgrade) {
     state.lock = lock_;
     state.descriptor_limit = launch_.descriptor_limit.rlim_cur;
+    state.instance = instance_;
+    state.kept = loaded_.settings.arbiter;
+    if (base::log_descriptor() != STDERR_FILENO) state.log = base::log_descriptor();
   }
   return state;
 }
@@ -129,7 +132,7 @@ void Arbiter::resume() {
     resume.kind = core::RecordKind::kAdopted;
     resume.text = fmt::format("adopted {} workers of arbiter {}, which has died{}", found,
                               state.pid, changed ? "; settings have changed since" : "");
-    resume.reload = changed;
+    resume.reload = changed || estate_->incomplete;
   }
   if (!estate_->upgraded) log_start();
   resuming_ = true;

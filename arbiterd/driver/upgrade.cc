@@ -2,13 +2,15 @@
 #include "arbiterd/driver/upgrade.h"
 
 #include <fcntl.h>
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -46,7 +48,7 @@ base::Result<base::UniqueFd> seal(const InstanceState& state) {
 }
 
 std::vector<int> descriptors_in(const InstanceState& state) {
-  std::vector<int> all{state.lock};
+  std::vector<int> all{state.lock, state.log};
   for (const auto& [id, worker] : state.workers) {
     all.insert(all.end(), {worker.channel, worker.scoreboard, worker.pidfd});
   }
@@ -56,6 +58,32 @@ std::vector<int> descriptors_in(const InstanceState& state) {
   }
   std::erase_if(all, [](int descriptor) { return descriptor < 0; });
   return all;
+}
+
+// Nobody who hasn't read the state knows it.
+base::Result<std::string> make_trial_answer() {
+  std::array<unsigned char, 16> bytes{};
+  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
+    return base::fail_errno("getrandom", errno);
+  }
+  return fmt::format("{:02x}", fmt::join(bytes, ""));
+}
+
+// The state as a program sees it that is only tried: it may look at the listening sockets, under
+// descriptors of its own, but must leave their files alone.
+InstanceState for_trial(InstanceState state, std::vector<os::DescriptorMapping>& descriptors) {
+  state.lock = state.log = -1;
+  for (auto& [id, worker] : state.workers) worker = {worker.start_time};
+  int next = kStateDescriptor + 1;
+  for (auto& [name, pool] : state.pools) {
+    pool.hand_off_in = pool.hand_off_out = -1;
+    for (ListenerRecord& listener : pool.listeners) {
+      descriptors.push_back({listener.descriptor, next});
+      listener.descriptor = next++;
+      listener.file.reset();
+    }
+  }
+  return state;
 }
 
 std::vector<char*> pointers_to(std::vector<std::string>& texts) {
@@ -80,15 +108,21 @@ class Check : public std::enable_shared_from_this<Check> {
   base::Status start(const StartedAs& started, const InstanceState& state) {
     auto program = find_program(started);
     if (!program) return tl::unexpected(program.error());
-    auto sealed = seal(state);
+    auto answer = make_trial_answer();
+    if (!answer) return tl::unexpected(answer.error());
+    os::LaunchSpec spec;
+    InstanceState tried = for_trial(state, spec.descriptors);
+    tried.trial = *answer;
+    auto sealed = seal(tried);
     if (!sealed) return tl::unexpected(sealed.error());
+    program_ = *program;
+    answer_ = std::move(*answer);
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return base::fail_errno("pipe", errno);
     output_end_.reset(ends[0]);
     const base::UniqueFd writing(ends[1]);
 
-    os::LaunchSpec spec;
-    spec.program = *program;
+    spec.program = program_;
     spec.argv = {started.program};
     spec.argv.insert(spec.argv.end(), started.arguments.begin(), started.arguments.end());
     spec.environment = started.environment;
@@ -99,9 +133,9 @@ class Check : public std::enable_shared_from_this<Check> {
     }
     spec.environment.push_back(fmt::format("{}={}", kCheckUpgradeVariable, kStateDescriptor));
     spec.working_directory = started.working_directory;
-    spec.descriptors = {{writing.get(), STDOUT_FILENO},
-                        {writing.get(), STDERR_FILENO},
-                        {sealed->get(), kStateDescriptor}};
+    spec.descriptors.push_back({writing.get(), STDOUT_FILENO});
+    spec.descriptors.push_back({writing.get(), STDERR_FILENO});
+    spec.descriptors.push_back({sealed->get(), kStateDescriptor});
     auto child = context_.launcher.launch(spec);
     if (!child) return tl::unexpected(child.error());
     pid_ = child->pid;
@@ -152,12 +186,20 @@ class Check : public std::enable_shared_from_this<Check> {
       return done_(base::fail(fmt::format("the new program can't go on from here ({}): {}",
                                           core::to_string(to_core(status)), text)));
     }
-    const std::size_t last_line = text.rfind('\n');
-    done_(last_line == std::string::npos ? text : text.substr(last_line + 1));
+    const std::size_t found = text.rfind(answer_ + ' ');
+    if (found == std::string::npos) {
+      return done_(base::fail(fmt::format(
+          "{} ends without a word on whether it can go on from here, as no arbiterd of Corn does; "
+          "is it another program?{}{}",
+          program_, text.empty() ? "" : " It says: ", text)));
+    }
+    done_(text.substr(found + answer_.size() + 1));
   }
 
   ErrandContext context_;
   Done done_;
+  std::string program_;
+  std::string answer_;  // what a program begins its last line with that can go on
   pid_t pid_ = 0;
   base::UniqueFd output_end_;
   std::string output_;

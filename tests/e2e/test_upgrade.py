@@ -120,6 +120,25 @@ def test_a_program_that_cannot_take_over_changes_nothing(site, installed):
     assert "UPGRADE_FAILED" in {event["kind"] for event in arbiter.events()}
 
 
+@pytest.mark.parametrize("contents", [
+    "#!/bin/sh\nexit 0\n",
+    "#!/bin/sh\necho 'arbiterd (corn) 9.9.9'\n",
+    "#!/bin/sh\ncat <&3\n",
+], ids=["silent", "version", "echo"])
+def test_a_program_that_merely_ends_well_is_not_taken_for_an_arbiter(site, installed, contents):
+    arbiter = site.start("-w", "1", "wsgi_test:application", program=installed)
+    workers = arbiter.workers()
+    installed.unlink()
+    installed.write_text(contents)
+    installed.chmod(0o755)
+    refused = arbiter.cornctl("upgrade")
+    assert refused.returncode == 1, refused
+    assert "everything stays as it was" in refused.stderr and str(installed) in refused.stderr
+    assert "is it another program" in refused.stderr, refused
+    assert arbiter.workers() == workers and upgrades(arbiter) == 0
+    assert get(arbiter.port).status == 200
+
+
 def test_settings_that_are_wrong_now_refuse_the_upgrade(site):
     config = site.write("corn.toml", '[pool.web]\nwsgi_app = "wsgi_test:application"\nworkers = 2\n')
     arbiter = site.start("-c", config)

@@ -59,6 +59,11 @@ InstanceState some_state() {
                       {"unix:/run/a.sock", 5556, os::Listener::FileIdentity{8, 99}, 5}};
   state.lock = 9;
   state.descriptor_limit = 1024;
+  state.instance = "shop";
+  state.kept.pid_file = "/run/shop.pid";
+  state.kept.effective = {{"pidfile", "\"/run/shop.pid\"", "corn.toml:3"}};
+  state.log = 6;
+  state.trial = "answer";
   return state;
 }
 
@@ -78,6 +83,12 @@ TEST(InstanceState, SurvivesItsText) {
   EXPECT_TRUE(after->history[0].record.exit->in_request);
   EXPECT_EQ(after->history[0].record.text, before.history[0].record.text);
   EXPECT_EQ(after->workers.at(core::WorkerId{7}).pidfd, 12);
+  EXPECT_EQ(after->instance, "shop");
+  EXPECT_EQ(after->kept.pid_file, "/run/shop.pid");
+  ASSERT_EQ(after->kept.effective.size(), 1U);
+  EXPECT_EQ(after->kept.effective[0].origin, "corn.toml:3");
+  EXPECT_EQ(after->log, 6);
+  EXPECT_EQ(after->trial, "answer");
   EXPECT_EQ(after->pools.at("web").listeners.at(1).file->inode, 99U);
   // Whatever has no line above.
   EXPECT_EQ(to_text(*after), to_text(before));

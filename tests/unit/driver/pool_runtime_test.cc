@@ -75,6 +75,21 @@ TEST(OpenListeners, AnAddressThatCoversAnotherOfOursIsNotBlamedOnOthers) {
   EXPECT_NE(foreign.error().message.find("another program"), std::string::npos);
 }
 
+TEST(OpenListeners, WhatCannotBeOpenedIsLeftOutForWhoHasWorkersToLookAfter) {
+  auto own = open_listeners(settings_of({pool("web", {"127.0.0.1:0"})}), {}, {});
+  ASSERT_TRUE(own);
+  std::map<std::string, PoolRuntime> running;
+  running["web"].generations[1] = own->pools.at("web");
+  std::vector<std::string> missing;
+  const auto result =
+      open_listeners(settings_of({pool("web", {"127.0.0.1:0", "unix:/nonexistent/a.sock"})}),
+                     running, {}, &missing);
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->pools.at("web").listeners, own->pools.at("web").listeners);
+  ASSERT_EQ(missing.size(), 1U);
+  EXPECT_NE(missing[0].find("/nonexistent/a.sock"), std::string::npos) << missing[0];
+}
+
 TEST(OpenListeners, SocketsOfTheServiceManagerServeAPoolThatNamesNone) {
   auto own = open_listeners(settings_of({pool("web", {"127.0.0.1:0"})}), {}, {});
   ASSERT_TRUE(own);
