@@ -43,7 +43,9 @@ std::vector<Setting> number_of_workers() {
        .help = "How a worker runs the application: sync (one request at a time), gthread (in "
                "threads), gevent (on greenlets) or asgi (an asynchronous application on its event "
                "loop).",
-       .more = "`sync` with `threads` over 1 is `gthread`. `gevent` needs the package of that "
+       .more = "`sync` with `threads` over 1 is `gthread`. `gthread` with one thread runs the "
+               "application beside the thread that serves connections, so that `timeout` doesn't "
+               "end a long request. `gevent` needs the package of that "
                "name, which patches the standard library before the application is imported; up "
                "to `worker_connections` requests are served at once. The class paths of "
                "gunicorn's own and of `uvicorn.workers` are taken for the class they mean; "

@@ -45,6 +45,26 @@ def moment(event):
     return whole.timestamp() + float(f"0.{fraction or 0}")
 
 
+SLOW = """
+import time
+def application(environ, start_response):
+    time.sleep(4)
+    start_response("200 OK", [])
+    return [repr(environ["wsgi.multithread"]).encode()]
+"""
+
+
+def test_gthread_with_one_thread_is_not_ended_by_a_long_request(site):
+    site.write("slow.py", SLOW)
+    arbiter = site.start("-w", "1", "-k", "gthread", "--timeout", "1", "slow:application")
+    before = arbiter.workers()
+    answer = get(arbiter.port)
+    assert (answer.status, answer.body) == (200, b"True")
+    assert arbiter.workers() == before
+    assert "Using worker: gthread" in arbiter.log()
+    assert arbiter.status()["pools"][0]["workerClass"] == "gthread"
+
+
 @pytest.mark.parametrize("options, path, frame, cause", [
     (["-k", "sync", "--timeout", "2"], "/sleep", "this_function_sleeps", "timeout"),
     (["-k", "sync", "--timeout", "2"], "/spin", "spin", "timeout"),

@@ -159,7 +159,7 @@ class Server::Engine {
     if (app::Strands* strands = application.strands(); strands != nullptr) {
       return std::make_unique<StrandClass>(*strands, scoreboard_, application, answered);
     }
-    if (config_.worker_class == base::WorkerClass::kThreads && config_.threads > 1) {
+    if (config_.worker_class == base::WorkerClass::kThreads) {
       return std::make_unique<ThreadsClass>(config_.threads, scoreboard_, application, answered);
     }
     return std::make_unique<SyncClass>(scoreboard_, application, answered);

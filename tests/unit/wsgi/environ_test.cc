@@ -103,7 +103,7 @@ TEST_F(Wsgi, OnAUnixSocketTheHostHeaderNamesTheServer) {
 }
 
 TEST_F(Wsgi, ThreadsAndProcessesAreDeclared) {
-  config_.threads = 2;
+  config_.worker_class = base::WorkerClass::kThreads;
   config_.multiprocess = true;
   FakeRequest request("GET", "/");
   EXPECT_EQ(evaluate("[environ['wsgi.multithread'], environ['wsgi.multiprocess']]", request),

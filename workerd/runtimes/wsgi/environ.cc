@@ -121,7 +121,7 @@ Ref EnvironBuilder::make_template(const base::ListenerInfo& listener) {
   if (!result) return {};
   PyObject* environ = result.get();
   const std::string port = listener.unix_socket ? std::string() : std::to_string(listener.port);
-  const bool concurrent = config_.threads > 1 || config_.worker_class == base::WorkerClass::kGevent;
+  const bool concurrent = config_.worker_class != base::WorkerClass::kSync;
   const bool made =
       // Written anew for every request; here, so that they have their places.
       set(environ, keys_->request_method, Py_None) && set(environ, keys_->script_name, Py_None) &&
