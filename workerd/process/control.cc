@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -126,7 +127,7 @@ void Control::quit() {
     serving = state_ == State::kServing;
   }
   // While there is an interpreter for sure: the worker is told afterwards, and may then be quick.
-  if (serving) call_hook("worker_int", kHookWait);
+  if (serving) call_hooks({"worker_int"}, kHookWait);
   const std::lock_guard lock(mutex_);
   if (state_ == State::kServing) server_->quit();
 }
@@ -144,18 +145,21 @@ void Control::reopen_logs() {
   if (server_ != nullptr) server_->reopen_logs();
 }
 
-void Control::call_hook(const char* name, Milliseconds limit) {
+void Control::call_hooks(const std::vector<std::string>& names, base::Duration limit) {
   python::Hooks* hooks = python::Hooks::current();
   if (hooks == nullptr) return;
-  if (const std::string text = hooks->end_worker(name, limit); !text.empty()) {
+  if (const std::string text = hooks->end_worker(names, limit); !text.empty()) {
     base::log_error("{}", text);
   }
 }
 
 void Control::abort() {
+  const auto began = std::chrono::steady_clock::now();
   base::log_critical("Worker aborted by SIGABRT (pid: {}); its requests and stacks:\n{}{}",
                      ::getpid(), requests(), stacks());
-  call_hook("worker_abort", kAbortHookWait);
+  // What the stacks have left of their time is the hooks'.
+  const base::Duration rest = began + kDumpWait + kAbortHookWait - std::chrono::steady_clock::now();
+  call_hooks({"worker_abort", "worker_exit"}, std::max<base::Duration>(rest, kAbortHookWait));
   const std::lock_guard lock(mutex_);
   if (server_ != nullptr) server_->abort_requests(kAbortWait);
 }

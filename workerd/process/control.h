@@ -4,6 +4,7 @@
 #include <atomic>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "base/worker_config.h"
@@ -42,8 +43,8 @@ class Control {
   // Nobody is being served, and the application may take minutes to load.
   void leave_if_booting() const;
   void reopen_logs();
-  // worker_int or worker_abort, where it is set. Link's thread.
-  static void call_hook(const char* name, base::Milliseconds limit);
+  // Those that are set of the hooks of a worker's end. Link's thread.
+  static void call_hooks(const std::vector<std::string>& names, base::Duration limit);
   void abort();
   void overdue();
   [[nodiscard]] std::string requests() const;

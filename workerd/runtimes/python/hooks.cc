@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workerd/runtimes/python/hooks.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <condition_variable>
+#include <iterator>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -66,14 +69,14 @@ std::set<std::string, std::less<>> split(const std::string& list) {
   return names;
 }
 
-// Between who wants a hook called and the thread that calls it, which may outlive the wait.
+// Between who wants hooks called and the thread that calls them, which may outlive the wait.
 struct Errand {
   std::mutex mutex;
   std::condition_variable changed;
-  bool begun = false;
+  std::size_t begun = 0;
+  std::size_t returned = 0;
   bool called_off = false;
-  bool finished = false;
-  std::string error;
+  std::vector<std::string> texts;
 };
 
 }  // namespace
@@ -156,43 +159,62 @@ std::string Hooks::post_worker_init() {
 }
 
 std::string Hooks::worker_exit() {
+  if (exit_begun_.exchange(true)) return {};
   const GilHold hold;
   return text_of(Ref::steal(PyObject_CallMethod(object_.get(), "worker_exit", nullptr)));
 }
 
-std::string Hooks::end_worker(const std::string& name, base::Duration limit) {
-  if (!is_set(name)) return {};
+std::string Hooks::call_at_end(const std::string& name) {
+  if (name != "worker_exit") {
+    return text_of(
+        Ref::steal(PyObject_CallMethod(object_.get(), "worker_ends", "s", name.c_str())));
+  }
+  if (exit_begun_.exchange(true)) return {};
+  return text_of(Ref::steal(PyObject_CallMethod(object_.get(), "worker_exit", nullptr)));
+}
+
+std::string Hooks::end_worker(const std::vector<std::string>& names, base::Duration limit) {
+  std::vector<std::string> wanted;
+  std::ranges::copy_if(names, std::back_inserter(wanted),
+                       [this](const std::string& name) { return is_set(name); });
+  if (wanted.empty()) return {};
   const auto errand = std::make_shared<Errand>();
   try {
-    std::thread([this, errand, name] {
+    std::thread([this, errand, wanted] {
       const PyGILState_STATE state = PyGILState_Ensure();
-      bool wanted = false;
-      {
+      for (const std::string& name : wanted) {
+        {
+          const std::lock_guard lock(errand->mutex);
+          if (errand->called_off) break;
+          ++errand->begun;
+        }
+        std::string text = call_at_end(name);
         const std::lock_guard lock(errand->mutex);
-        wanted = !errand->called_off;
-        errand->begun = wanted;
-      }
-      std::string error;
-      if (wanted) {
-        error = text_of(
-            Ref::steal(PyObject_CallMethod(object_.get(), "worker_ends", "s", name.c_str())));
-        const std::lock_guard lock(errand->mutex);
-        errand->error = std::move(error);
-        errand->finished = true;
+        if (!text.empty()) errand->texts.push_back(std::move(text));
+        ++errand->returned;
         errand->changed.notify_all();
       }
       PyGILState_Release(state);
     }).detach();
   } catch (const std::system_error& error) {
-    return "hook " + name + " is skipped: no thread to be had: " + error.what();
+    return fmt::format("hook {} is skipped: no thread to be had: {}",
+                       fmt::join(wanted, " and hook "), error.what());
   }
   std::unique_lock lock(errand->mutex);
-  if (errand->changed.wait_for(lock, limit, [&] { return errand->finished; })) {
-    return errand->error;
-  }
-  if (errand->begun) return "hook " + name + " has not returned yet; it is not waited for";
+  errand->changed.wait_for(lock, limit, [&] { return errand->returned == wanted.size(); });
   errand->called_off = true;
-  return "hook " + name + " is skipped: the interpreter's lock could not be had in time";
+  std::vector<std::string> texts = errand->texts;
+  for (std::size_t i = errand->returned; i < wanted.size(); ++i) {
+    if (i < errand->begun) {
+      texts.push_back("hook " + wanted[i] + " has not returned yet; it is not waited for");
+    } else if (errand->begun > 0) {
+      texts.push_back("hook " + wanted[i] + " is skipped: there is no time left for it");
+    } else {
+      texts.push_back("hook " + wanted[i] +
+                      " is skipped: the interpreter's lock could not be had in time");
+    }
+  }
+  return fmt::format("{}", fmt::join(texts, "\n"));
 }
 
 bool Hooks::pre_request(PyObject* request) {

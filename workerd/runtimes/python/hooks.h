@@ -12,6 +12,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <set>
@@ -51,10 +52,12 @@ class Hooks {
 
   // In a worker.
   std::string post_worker_init();
+  // Once; nothing if end_worker() has begun it.
   std::string worker_exit();
-  // worker_int or worker_abort, on a thread of its own, waited for at most `limit`. The text says
-  // what else has become of it.
-  std::string end_worker(const std::string& name, base::Duration limit);
+  // Those of worker_int, worker_abort and worker_exit that are named, in that order on a thread of
+  // their own, waited for at most `limit` in all. The text says what has become of those that did
+  // not return in time, or raised.
+  std::string end_worker(const std::vector<std::string>& names, base::Duration limit);
 
   // Around a request; with the lock. `request` and `response` are what the hooks get to see. False
   // with an exception set: pre_request has raised it.
@@ -67,9 +70,11 @@ class Hooks {
       : object_(std::move(object)), names_(std::move(names)) {}
   // With the lock.
   std::string text_of(const Ref& result) const;
+  std::string call_at_end(const std::string& name);
 
   const Ref object_;
   const std::set<std::string, std::less<>> names_;
+  std::atomic<bool> exit_begun_{false};
 };
 
 // Puts "NAME=VALUE" into os.environ, and so into the process's environment.
