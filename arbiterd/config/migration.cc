@@ -32,6 +32,9 @@ constexpr std::array kRemarks = {
     Remark{"logconfig_json", "differs: as logconfig"},
     Remark{"max_requests", "better: the replacement is ready before the old worker goes"},
     Remark{"max_requests_jitter", "better: and never all of a pool at once"},
+    Remark{"on_starting",
+           "differs: called again by a reload, in the new generation's template; if it raises, the "
+           "reload fails and the old generation serves on"},
     Remark{"pidfile", "better: one that is somebody else's by now is left alone"},
     Remark{"proxy_protocol", "better: versions 1 and 2"},
     Remark{
@@ -49,6 +52,10 @@ constexpr std::array kRemarks = {
     Remark{"tmp_upload_dir", "better: bodies over body_memory alone go there"},
     Remark{"umask", "differs: without it files get the mask arbiterd was started with"},
     Remark{"worker_class", "better: sync keeps connections alive and is not held by slow clients"},
+    Remark{
+        "when_ready",
+        "differs: called again by a reload, once the old generation's template has left; "
+        "workers of the reload are there by then, so that what they need belongs in on_starting"},
     Remark{"workers", "better: a count changed by TTIN, TTOU or cornctl outlives a reload"},
 };
 

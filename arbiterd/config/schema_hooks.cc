@@ -24,10 +24,15 @@ struct Hook {
 
 constexpr Hook kHooks[] = {
     {"on_starting",
-     "on_starting(server): before the first worker is started. An exception here "
-     "ends the start."},
-    {"on_reload", "on_reload(server): during a reload, before the first new worker is started."},
-    {"when_ready", "when_ready(server): after on_starting, when the listeners are open."},
+     "on_starting(server): before the first worker is started, and again in every new template "
+     "process, before a worker is forked from it. An exception here ends the start, or lets the "
+     "reload fail."},
+    {"on_reload",
+     "on_reload(server): during a reload, after on_starting and before the first new worker is "
+     "started."},
+    {"when_ready",
+     "when_ready(server): after on_starting, when the listeners are open. On a reload once the old "
+     "generation's template process has left, so that its ports are free."},
     {"pre_fork", "pre_fork(server, worker): before a worker is forked."},
     {"post_fork", "post_fork(server, worker): in the worker, right after it was forked."},
     {"post_worker_init",
@@ -46,7 +51,7 @@ constexpr Hook kHooks[] = {
     {"worker_exit", "worker_exit(server, worker): in the worker, before it exits."},
     {"nworkers_changed",
      "nworkers_changed(server, new, old): when the number of workers wanted "
-     "has changed; old is None at first."},
+     "has changed, and in every new template process; old is None at first."},
     {"on_exit", "on_exit(server): at the very end, when the last worker has ended."},
 };
 

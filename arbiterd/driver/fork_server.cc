@@ -97,6 +97,7 @@ bool ForkServer::on_message(const base::Message& message) {
 void ForkServer::end(const std::string& why) {
   ended_ = true;
   channel_ = nullptr;
+  std::erase_if(waiting_, [](const ForkRequest& r) { return r.bound; });
   if (current_) finish({0, why, current_->hook.empty()});
 }
 

@@ -36,6 +36,7 @@ struct ForkRequest {
   std::string hook;          // a hook's name; empty: a fork
   std::string arguments;     // of the hook
   bool holds_forks = false;  // forks behind this hook wait for it, however long it takes
+  bool bound = false;        // forgotten if the process ends before it was given to it
   base::Fork fork;
   std::vector<int> descriptors;  // of the child; open until `sent` or `done` is called
   std::function<void()> sent;    // it is with the process; may be empty
@@ -67,8 +68,8 @@ class ForkServer {
 
   // An answer of the process; false: the message is none.
   bool on_message(const base::Message& message);
-  // The process has ended: the request that was with it fails. Those that wait are left to
-  // take_waiting().
+  // The process has ended, or is given up: the request that was with it fails. Those that wait and
+  // aren't bound to it are left to take_waiting().
   void end(const std::string& why);
 
   [[nodiscard]] std::vector<ForkRequest> take_waiting(bool forks_only);

@@ -26,8 +26,12 @@ void report(const std::string& hook, const std::string& error) {
 }
 
 HookCall call_of(const std::string& hook, const Json& arguments, bool holds_forks) {
-  return {hook, arguments.dump(), holds_forks,
-          [hook](const std::string& error) { report(hook, error); }};
+  HookCall call;
+  call.name = hook;
+  call.arguments = arguments.dump();
+  call.holds_forks = holds_forks;
+  call.done = [hook](const std::string& error) { report(hook, error); };
+  return call;
 }
 
 }  // namespace
@@ -40,13 +44,17 @@ void Hooks::began(const HookScene& scene, const config::PoolSettings& settings,
   if (settings.hooks.empty()) return;
   pool_ = settings.spec.name;
   latest_ = generation;
+  reloading_ = reload ? std::optional(generation) : std::nullopt;
+  starting_ = reload || resumed_ ? std::nullopt : std::optional(generation);
   if (reload && settings.has_hook("on_reload")) {
     templates_.run_hook(pool_, generation, call_of("on_reload", arguments_of(scene), true));
   }
 }
 
 void Hooks::committed(const std::string& pool, core::Generation generation) {
-  if (pool == pool_) committed_ = generation;
+  if (pool != pool_) return;
+  committed_ = generation;
+  if (reloading_ == generation) reloading_.reset();
 }
 
 std::optional<core::Generation> Hooks::place(const std::string& hook,
@@ -59,37 +67,52 @@ std::optional<core::Generation> Hooks::place(const std::string& hook,
   return std::nullopt;
 }
 
+bool Hooks::is_set(const std::string& pool, core::Generation generation,
+                   const std::string& hook) const {
+  return templates_.has_hook(pool, generation, hook);
+}
+
 std::vector<HookCall> Hooks::first(const HookScene& scene, const std::string& pool,
                                    core::Generation generation) {
   std::vector<HookCall> calls;
-  if (pool != pool_ || started_) return calls;
+  if (pool != pool_) return calls;
+  Json arguments = arguments_of(scene);
+  if (is_set(pool, generation, "on_starting")) {
+    calls.push_back(call_of("on_starting", arguments, true));
+    calls.back().needed = reloading_ == generation;
+    if (starting_ == generation) {
+      calls.back().done = [this](const std::string& error) {
+        if (!error.empty())
+          return start_failed_("The server hook on_starting has failed: " + error);
+        starting_.reset();
+      };
+    }
+  }
+  if (is_set(pool, generation, "nworkers_changed")) {
+    arguments["new"] = scene.target;
+    arguments["old"] = target_ ? Json(*target_) : Json(nullptr);
+    calls.insert(calls.begin(), call_of("nworkers_changed", arguments, true));
+  }
   started_ = true;
   target_ = scene.target;
-  const Json arguments = arguments_of(scene);
-  const auto add = [&](const std::string& hook, const Json& with) {
-    if (templates_.has_hook(pool, generation, hook)) calls.push_back(call_of(hook, with, true));
-  };
-  Json change = arguments;
-  change["new"] = scene.target;
-  change["old"] = nullptr;
-  add("nworkers_changed", change);
-  add("on_starting", arguments);
-  if (!calls.empty() && calls.back().name == "on_starting" && !resumed_) {
-    calls.back().done = [this](const std::string& error) {
-      if (!error.empty()) start_failed_("The server hook on_starting has failed: " + error);
-    };
-  }
-  add("when_ready", arguments);
   return calls;
+}
+
+std::vector<HookCall> Hooks::only(const HookScene& scene, const std::string& pool,
+                                  core::Generation generation) {
+  if (pool != pool_ || !is_set(pool, generation, "when_ready")) return {};
+  return {call_of("when_ready", arguments_of(scene), true)};
 }
 
 void Hooks::target_changed(const HookScene& scene) {
   if (!started_ || target_ == scene.target) return;
+  const auto generation = place("nworkers_changed", latest_);
+  // A template that is still to come up is told by first().
+  if (generation && !templates_.is_up(pool_, *generation)) return;
   Json arguments = arguments_of(scene);
   arguments["new"] = scene.target;
   arguments["old"] = *target_;
   target_ = scene.target;
-  const auto generation = place("nworkers_changed", latest_);
   if (!generation) return;
   templates_.run_hook(pool_, *generation, call_of("nworkers_changed", arguments, false));
 }

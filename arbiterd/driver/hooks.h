@@ -39,9 +39,13 @@ class Hooks {
   void committed(const std::string& pool, core::Generation generation);
   [[nodiscard]] const std::string& pool() const { return pool_; }
 
-  // What a template that has just come up runs first.
+  // What a template that has just come up runs first, each anew: it has nothing of what they have
+  // set up in others.
   std::vector<HookCall> first(const HookScene& scene, const std::string& pool,
                               core::Generation generation);
+  // What it runs when it is the pool's only one.
+  std::vector<HookCall> only(const HookScene& scene, const std::string& pool,
+                             core::Generation generation);
   void target_changed(const HookScene& scene);
   void child_exited(const HookScene& scene, const WorkerProcess& worker,
                     const os::ExitStatus& status);
@@ -54,12 +58,16 @@ class Hooks {
   // The generation in whose template the hook is called; nullopt: it isn't set.
   [[nodiscard]] std::optional<core::Generation> place(const std::string& hook,
                                                       core::Generation wanted) const;
+  [[nodiscard]] bool is_set(const std::string& pool, core::Generation generation,
+                            const std::string& hook) const;
   void call_and_wait(const HookScene& scene, const std::string& hook, Done done);
 
   Templates& templates_;
   const std::function<void(const std::string&)> start_failed_;
   bool resumed_ = false;
-  bool started_ = false;  // the hooks of a start have been called
+  bool started_ = false;                       // the hooks of a start have been called
+  std::optional<core::Generation> reloading_;  // on trial, as what a reload is to bring
+  std::optional<core::Generation> starting_;   // the first one, until on_starting has returned
   std::string pool_;
   core::Generation latest_ = 0;
   core::Generation committed_ = 0;

@@ -89,8 +89,15 @@ void TemplateProcess::retire() {
   leave_if_done();
 }
 
+void TemplateProcess::fail_boot(const std::string& text) {
+  if (!boot_error_) boot_error_ = BootError{base::BootFailure::kWorker, text};
+  requests_.end(text);
+  retire();
+}
+
 void TemplateProcess::leave_if_done() {
-  if (!retiring_ || told_to_leave_ || pid_ == 0 || (ready_ && !requests_.idle())) return;
+  const bool busy = ready_ && !boot_error_ && !requests_.idle();
+  if (!retiring_ || told_to_leave_ || pid_ == 0 || busy) return;
   told_to_leave_ = true;
   // One that loads the application doesn't listen.
   if (!ready_ || !channel_.send(base::Drain{})) {
@@ -204,6 +211,7 @@ void TemplateProcess::end(const std::string& how) {
   if (!ready_ && !boot_error_) boot_error_ = BootError{base::BootFailure::kWorker, text};
   if (!told_to_leave_ && !killed_ && ready_) base::log_error("Unexpectedly {}", text);
   retiring_ = true;
+  if (requests_.current()) ended_in_ = requests_.current()->hook;
   requests_.end(text);
   observer_.on_end(*this, boot_error_);
 }

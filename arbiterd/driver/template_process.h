@@ -51,10 +51,19 @@ class TemplateProcess : public std::enable_shared_from_this<TemplateProcess> {
   [[nodiscard]] ForkServer& requests() { return requests_; }
   // It takes no new requests, finishes those it has, and leaves.
   [[nodiscard]] bool retiring() const { return retiring_; }
+  [[nodiscard]] bool ready() const { return ready_; }
   // A hook that nobody has to wait for has been running for kSlowHook.
   [[nodiscard]] bool slow() const;
+  // The hook that its process ended in; empty: in none, or it has not ended.
+  [[nodiscard]] const std::string& ended_in() const { return ended_in_; }
+
+  // Whoever owns it knows by this whether its hooks for a pool's only template have been called.
+  [[nodiscard]] bool settled() const { return settled_; }
+  void settle() { settled_ = true; }
 
   void retire();
+  // A hook without which it is of no use has failed: it leaves as one that could not boot.
+  void fail_boot(const std::string& text);
   // `why`: a sentence for the log.
   void kill(const std::string& why);
 
@@ -83,6 +92,8 @@ class TemplateProcess : public std::enable_shared_from_this<TemplateProcess> {
   bool retiring_ = false;
   bool told_to_leave_ = false;
   bool killed_ = false;
+  bool settled_ = false;
+  std::string ended_in_;
   std::optional<BootError> boot_error_;
   base::TimePoint begun_at_;  // of the request that is with it
   std::optional<Timers::Id> boot_timer_;

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
+#include <iterator>
 
 #include "base/log.h"
 
@@ -14,6 +16,16 @@ namespace {
 
 // How long a worker may take to introduce itself whose template has ended.
 constexpr base::Duration kUncertainLimit = std::chrono::seconds(10);
+
+std::string boot_failure(const std::string& hook, const std::string& error) {
+  std::string text = "The server hook " + hook + " has failed: " + error;
+  if (error.find(std::strerror(EADDRINUSE)) != std::string::npos) {
+    text +=
+        "\n(The template process of the old generation still runs here, with all that it has "
+        "opened. A port is opened in when_ready, which is called when that process has left.)";
+  }
+  return text;
+}
 
 }  // namespace
 
@@ -32,7 +44,8 @@ Templates::~Templates() {
 void Templates::begin(const config::PoolSettings& settings, core::Generation generation,
                       const std::string& instance, bool lazily) {
   const Key key(settings.spec.name, generation);
-  generations_.insert_or_assign(key, Generation{settings, instance});
+  // One that is begun lazily is another arbiter's work.
+  generations_.insert_or_assign(key, Generation{settings, instance, lazily});
   if (!lazily && usable(key) == nullptr) make(key);
 }
 
@@ -49,6 +62,7 @@ void Templates::retire_older(const std::string& pool, core::Generation generatio
   for (const auto& [key, settings] : begun) {
     if (key.first == pool && key.second < generation) retire(pool, key.second);
   }
+  settle_only(pool);
 }
 
 void Templates::retire_pool(const std::string& pool) {
@@ -58,15 +72,27 @@ void Templates::retire_pool(const std::string& pool) {
   }
 }
 
-TemplateProcess* Templates::usable(const Key& key) {
+TemplateProcess* Templates::usable(const Key& key) const {
   for (const auto& each : templates_) {
     if (Key(each->pool(), each->generation()) == key && !each->retiring()) return each.get();
   }
   return nullptr;
 }
 
+bool Templates::is_up(const std::string& pool, core::Generation generation) const {
+  const TemplateProcess* found = usable({pool, generation});
+  return found != nullptr && found->ready();
+}
+
 TemplateProcess& Templates::make(const Key& key) {
   const Generation& generation = generations_.at(key);
+  if (generation.has_workers) {
+    base::log_warning(
+        "Pool {}, generation {}, gets a new template process: locks and values of multiprocessing "
+        "that the configuration or the application makes are not shared between workers that were "
+        "forked before and those that are from now on; a reload makes them anew for all",
+        key.first, key.second);
+  }
   templates_.push_back(std::make_shared<TemplateProcess>(
       context_, static_cast<TemplateProcess::Observer&>(*this), generation.settings, key.second));
   TemplateProcess& made = *templates_.back();
@@ -154,6 +180,8 @@ void Templates::settle(core::WorkerId id, pid_t pid, base::UniqueFd pidfd) {
   Pending pending = std::move(pending_.extract(id).mapped());
   pending.plan.worker.pid = pid;
   pending.plan.worker.start_time = os::read_start_time(pid).value_or(0);
+  const auto begun = generations_.find({pending.plan.worker.pool, pending.plan.worker.generation});
+  if (begun != generations_.end()) begun->second.has_workers = true;
   host_.spawned(std::move(pending.plan.worker), std::move(pidfd));
   if (pending.signal) std::ignore = context_.children.send_signal(pid, *pending.signal);
 }
@@ -206,11 +234,53 @@ void Templates::run_hook(const std::string& pool, core::Generation generation, H
 }
 
 void Templates::on_ready(TemplateProcess& from) {
-  std::vector<ForkRequest> first;
-  for (HookCall& call : host_.first_hooks(from.pool(), from.generation())) {
-    first.push_back(request_of(std::move(call)));
+  if (from.retiring()) return;
+  std::vector<HookCall> calls = host_.first_hooks(from.pool(), from.generation());
+  if (is_only(from)) {
+    from.settle();
+    std::ranges::move(host_.only_hooks(from.pool(), from.generation()), std::back_inserter(calls));
   }
-  from.requests().add_first(std::move(first));
+  from.requests().add_first(requests_of(from, std::move(calls)));
+}
+
+bool Templates::is_only(const TemplateProcess& one) const {
+  const auto oldest = generations_.lower_bound({one.pool(), 0});
+  if (oldest == generations_.end() || oldest->first != Key(one.pool(), one.generation())) {
+    return false;
+  }
+  return std::ranges::none_of(templates_, [&](const auto& each) {
+    return each->pool() == one.pool() && each.get() != &one;
+  });
+}
+
+void Templates::settle_only(const std::string& pool) {
+  for (const auto& each : templates_) {
+    if (each->pool() != pool || !each->ready() || each->retiring() || each->settled()) continue;
+    if (!is_only(*each)) return;
+    each->settle();
+    auto requests = requests_of(*each, host_.only_hooks(pool, each->generation()));
+    return each->requests().add_first(std::move(requests));
+  }
+}
+
+std::vector<ForkRequest> Templates::requests_of(TemplateProcess& in, std::vector<HookCall> calls) {
+  std::vector<ForkRequest> requests;
+  for (HookCall& call : calls) {
+    if (generations_.at({in.pool(), in.generation()}).deadly.contains(call.name)) {
+      base::log_warning(
+          "The server hook {} is not called again: a template process of generation {} ended in it",
+          call.name, in.generation());
+      continue;
+    }
+    if (call.needed) {
+      call.done = [&in, name = call.name](const std::string& error) {
+        if (!error.empty()) in.fail_boot(boot_failure(name, error));
+      };
+    }
+    requests.push_back(request_of(std::move(call)));
+    requests.back().bound = true;
+  }
+  return requests;
 }
 
 void Templates::on_slow(TemplateProcess& from) {
@@ -244,6 +314,10 @@ void Templates::on_end(TemplateProcess& from,
   const std::shared_ptr<TemplateProcess> ended = std::move(*found);
   templates_.erase(found);
   const Key key(from.pool(), from.generation());
+  if (const auto begun = generations_.find(key);
+      begun != generations_.end() && !ended->ended_in().empty()) {
+    begun->second.deadly.insert(ended->ended_in());
+  }
   std::vector<ForkRequest> waiting = ended->requests().take_waiting(false);
   if (!waiting.empty() && !error && generations_.contains(key)) {
     TemplateProcess* next = usable(key);
@@ -258,10 +332,11 @@ void Templates::on_end(TemplateProcess& from,
       if (worker != workers.end()) {
         fail(worker->second, error, why);
       } else {
-        request.done({0, why, false});
+        request.done({0, error ? "its template process could not boot" : why, false});
       }
     }
   }
+  settle_only(key.first);
   if (templates_.empty() && all_left_) std::exchange(all_left_, nullptr)();
 }
 

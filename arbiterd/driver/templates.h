@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,6 +30,8 @@ struct HookCall {
   std::string name;
   std::string arguments;  // JSON
   bool holds_forks = false;
+  // Of those that a template runs first: an error is the template's failure to boot.
+  bool needed = false;
   std::function<void(const std::string& error)> done;  // empty: it returned
 };
 
@@ -44,6 +47,9 @@ class Templates final : private TemplateProcess::Observer {
         failed;
     // Hooks that a template runs before anything else.
     std::function<std::vector<HookCall>(const std::string& pool, core::Generation)> first_hooks;
+    // Hooks that it runs when its generation is the pool's oldest and no other template of the pool
+    // is left, so that what those had (ports) is free: after the first ones, or later.
+    std::function<std::vector<HookCall>(const std::string& pool, core::Generation)> only_hooks;
   };
 
   // `context` and `launch` outlive it.
@@ -77,6 +83,9 @@ class Templates final : private TemplateProcess::Observer {
     return found != generations_.end() && found->second.settings.has_hook(hook);
   }
 
+  // Whether it has a template that is ready.
+  [[nodiscard]] bool is_up(const std::string& pool, core::Generation generation) const;
+
   // Runs a hook in the template of a generation that has begun; one is made if there is none.
   void run_hook(const std::string& pool, core::Generation generation, HookCall call);
 
@@ -93,6 +102,8 @@ class Templates final : private TemplateProcess::Observer {
   struct Generation {
     config::PoolSettings settings;
     std::string instance;
+    bool has_workers = false;           // that were forked from a template of it
+    std::set<std::string> deadly = {};  // hooks that a template of it has ended in
   };
   struct Pending {
     SpawnPlan plan;
@@ -109,8 +120,12 @@ class Templates final : private TemplateProcess::Observer {
   void on_end(TemplateProcess& from,
               const std::optional<TemplateProcess::BootError>& error) override;
 
-  TemplateProcess* usable(const Key& key);
+  [[nodiscard]] TemplateProcess* usable(const Key& key) const;
   TemplateProcess& make(const Key& key);
+  [[nodiscard]] bool is_only(const TemplateProcess& one) const;
+  // Finds the template that has become the pool's only one.
+  void settle_only(const std::string& pool);
+  std::vector<ForkRequest> requests_of(TemplateProcess& in, std::vector<HookCall> calls);
   void replace(TemplateProcess& slow);
   void on_forked(core::WorkerId id, const ForkOutcome& outcome);
   void on_uncertain(core::WorkerId id, bool overdue);

@@ -17,6 +17,9 @@ void Arbiter::prepare_templates() {
   host.first_hooks = [this](const std::string& pool, core::Generation generation) {
     return hooks_->first(hook_scene(), pool, generation);
   };
+  host.only_hooks = [this](const std::string& pool, core::Generation generation) {
+    return hooks_->only(hook_scene(), pool, generation);
+  };
   templates_ = std::make_unique<Templates>(errands(), launch_, std::move(host));
   hooks_ = std::make_unique<Hooks>(*templates_, [this](const std::string& why) {
     start_failure_ = why;

@@ -5,6 +5,7 @@ import concurrent.futures
 import os
 import re
 import signal
+import socket
 
 from harness import ECHO_QUERY, get, needs, wait_until
 
@@ -101,6 +102,59 @@ def test_reload_runs_the_hooks_of_the_new_file(site):
     arbiter.send(signal.SIGHUP)
     arbiter.wait_for_log("hook on_reload anew")
     arbiter.wait_for_log("hook post_worker_init", count=2)
+    assert arbiter.stop() == 0
+
+
+LASTING = """
+import http.server, os, threading
+def on_starting(server):
+    server.made = "by on_starting"
+    os.environ["FROM_ON_STARTING"] = "1"
+def when_ready(server):
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(str(os.getpid()).encode())
+        def log_message(self, *arguments):
+            pass
+    metrics = http.server.HTTPServer(("127.0.0.1", int(os.environ["METRICS_PORT"])), Answer)
+    threading.Thread(target=metrics.serve_forever, daemon=True).start()
+    server.log.info("metrics are there")
+def post_fork(server, worker):
+    server.log.info("pid %s has %s, %s", worker.pid, getattr(server, "made", None),
+                    os.environ.get("FROM_ON_STARTING"))
+"""
+
+
+def test_what_the_hooks_of_a_start_set_up_is_there_after_a_reload(site):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    arbiter = start(site, LASTING, "-w", "2", environment={"METRICS_PORT": str(port)})
+    first = get(port).body
+    assert arbiter.cornctl("reload").returncode == 0
+    arbiter.wait_for_log("metrics are there", count=2)
+    second = get(port).body
+    assert second != first
+    # Nor does a template that dies take anything along, as a worker doesn't hold its port.
+    os.kill(int(second), signal.SIGKILL)
+    os.kill(arbiter.workers()[0], signal.SIGKILL)
+    arbiter.wait_for_log("metrics are there", count=3)
+    assert get(port).body not in (first, second)
+    arbiter.wait_for_log(r"has by on_starting, 1", count=5)
+    arbiter.wait_for_log(r"1 thread\(s\) run in the template process, started by the configuration")
+    assert arbiter.stop() == 0
+    assert "has failed" not in arbiter.log() and "has None" not in arbiter.log()
+
+
+def test_numbers_of_workers_outlive_a_reload(site):
+    arbiter = start(site, WORKER_IDS, "-w", "2")
+    assert arbiter.cornctl("reload").returncode == 0
+    victim = arbiter.workers()[0]
+    os.kill(victim, signal.SIGKILL)
+    arbiter.wait_for_log(r"has number \d", count=5)
+    numbers = re.findall(r"pid (\d+) has number (\d+)", arbiter.log())
+    assert numbers[-1][1] == dict(numbers)[str(victim)]
     assert arbiter.stop() == 0
 
 
@@ -214,6 +268,33 @@ def worker_exit(server, worker): worker.log.info("exit of %s", worker.pid)
     arbiter.wait_for_log(f"exit of {pid}")
     assert "interrupted False" in arbiter.log()
     assert arbiter.stop() == 0
+
+
+def test_worker_exit_runs_in_a_worker_that_is_ended_for_its_silence(site):
+    site.write("silent.py", """
+import time
+def application(environ, start_response):
+    time.sleep(600)
+""")
+    site.write("conf.py", """
+def worker_abort(worker): worker.log.info("hook worker_abort %s", worker.pid)
+def worker_exit(server, worker): worker.log.info("hook worker_exit %s", worker.pid)
+def child_exit(server, worker): server.log.info("hook child_exit %s", worker.pid)
+""")
+    arbiter = site.start("-c", "conf.py", "-w", "1", "--timeout", "1", "silent:application")
+
+
+    def called_in_one():
+        """A worker that dies has milliseconds for its hooks, too few on a busy machine."""
+        arbiter.wait_ready(1)
+        (pid,) = arbiter.workers()
+        with socket.create_connection(("127.0.0.1", arbiter.port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+            arbiter.wait_for_log(f"hook child_exit {pid}")
+        called = re.findall(rf"hook (\w+) {pid}", arbiter.log())
+        return called == ["worker_abort", "worker_exit", "child_exit"]
+
+    wait_until(called_in_one, "every hook of a worker's end")
 
 
 ASGI_HELLO = """

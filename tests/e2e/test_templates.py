@@ -100,11 +100,61 @@ def test_reload_forks_from_a_new_template_and_the_old_one_leaves(site, templates
     old, new = templates.pids()
     assert [told["pid"] for told in templates.told("fork")] == [old, old, new, new]
     assert templates.hooks("on_reload")[0]["pid"] == new
-    reload_at = templates.told().index(templates.hooks("on_reload")[0])
-    assert [t["event"] for t in templates.told() if t["pid"] == new][:4] == \
-        ["boot", "hook", "fork", "fork"], reload_at
-    wait_until(lambda: not process_alive(old), "the old template to leave")
-    assert len(templates.hooks("on_starting")) == 1
+    wait_until(lambda: len(templates.hooks("when_ready")) == 2, "the new template to be the only one")
+    assert not process_alive(old)
+    happened = [told.get("name", told["event"]) for told in templates.told() if told["pid"] == new]
+    assert [what for what in happened if what != "child_exit"] == \
+        ["boot", "nworkers_changed", "on_starting", "on_reload", "fork", "fork", "when_ready"]
+    change = templates.hooks("nworkers_changed")[-1]["arguments"]
+    assert (change["new"], change["old"]) == (2, 2)
+
+
+def test_reload_whose_on_starting_raises_leaves_the_old_workers_serving(site, templates):
+    arbiter = start(site, "-w", "2")
+    old = arbiter.workers()
+    templates.behave(**{"raise": {"on_starting": "OSError: Address already in use\nTraceback: here"}})
+    result = arbiter.cornctl("reload")
+    assert result.returncode == 1
+    text = result.stdout + result.stderr
+    assert "on_starting has failed: OSError: Address already in use\nTraceback: here" in text
+    assert "A port is opened in when_ready" in text
+    assert arbiter.wait_ready() and arbiter.workers() == old
+    first, second = templates.pids()
+    wait_until(lambda: not process_alive(second), "the template to leave")
+    assert not [told for told in templates.told("fork") if told["pid"] == second]
+    assert [told["pid"] for told in templates.hooks("when_ready")] == [first]
+    templates.behave()
+    assert arbiter.cornctl("reload").returncode == 0
+    wait_until(lambda: len(templates.hooks("when_ready")) == 2, "when_ready")
+    assert templates.hooks("when_ready")[-1]["pid"] == templates.pids()[-1]
+
+
+def test_reload_whose_on_starting_hangs_fails_after_hook_timeout(site, templates):
+    arbiter = start(site, "-w", "1", "--hook-timeout", "1")
+    old = arbiter.workers()
+    templates.behave(hang=["on_starting"])
+    result = arbiter.cornctl("reload")
+    assert result.returncode == 1
+    assert "on_starting has failed" in result.stdout + result.stderr
+    assert arbiter.workers() == old
+
+
+def test_hook_that_ended_a_template_is_not_called_in_the_next_one(site, templates):
+    templates.behave(hang=["when_ready"])
+    arbiter = start(site, "-w", "1", "--hook-timeout", "1")
+    assert len(templates.hooks("when_ready")) == 1
+    assert len(templates.hooks("on_starting")) == 2
+    assert "The server hook when_ready is not called again" in arbiter.log()
+    assert "locks and values of multiprocessing" not in arbiter.log()
+    assert arbiter.stop() == 0
+
+
+def test_template_that_dies_in_its_first_hook_takes_the_others_along(site, templates):
+    templates.behave(hang=["nworkers_changed"])
+    start(site, "-w", "1", "--hook-timeout", "1")
+    first, second = templates.pids()
+    assert [(told["pid"], told["name"]) for told in templates.hooks()] == \
+        [(first, "nworkers_changed"), (second, "on_starting"), (second, "when_ready")]
 
 
 def test_template_that_cannot_boot_ends_the_first_start(site, templates):
@@ -154,8 +204,10 @@ def test_template_that_was_killed_is_replaced_when_it_is_needed(site, templates)
     os.kill(arbiter.workers()[0], signal.SIGKILL)
     wait_until(lambda: len(templates.pids()) == 2, "another template")
     arbiter.wait_ready()
-    assert templates.hooks("child_exit")[0]["pid"] == templates.pids()[1]
-    assert len(templates.hooks("on_starting")) == 1
+    second = templates.pids()[1]
+    assert [told["name"] for told in templates.hooks() if told["pid"] == second] == \
+        ["nworkers_changed", "on_starting", "when_ready", "child_exit"]
+    arbiter.wait_for_log("locks and values of multiprocessing .* are not shared")
     assert arbiter.stop() == 0
     site.assert_nothing_left()
 
@@ -233,6 +285,10 @@ def test_hanging_hook_holds_up_no_worker_and_is_killed(site, templates):
     assert templates.told("fork")[-1]["pid"] == second
     arbiter.wait_for_log("the hook child_exit of .*conf.py has taken longer than hook_timeout")
     wait_until(lambda: not process_alive(first), "the hanging template's end")
+    # What the first one had opened is free only now.
+    wait_until(lambda: len(templates.hooks("when_ready")) == 2, "when_ready")
+    assert [told["name"] for told in templates.hooks() if told["pid"] == second] == \
+        ["nworkers_changed", "on_starting", "when_ready"]
     assert arbiter.stop() == 0
     site.assert_nothing_left()
 
@@ -266,6 +322,8 @@ def test_upgrade_in_place_runs_pre_exec_and_ends_in_a_new_template(site, templat
     wait_until(lambda: arbiter.settled() and arbiter.status()["arbiter"]["reloads"] == "1",
                "the reload")
     assert templates.hooks("pre_exec")[0]["pid"] == old
+    wait_until(lambda: len(templates.hooks("when_ready")) == 2, "when_ready")
+    assert len(templates.hooks("on_starting")) == 2
     wait_until(lambda: not process_alive(old), "the old template's end")
     assert arbiter.stop() == 0
     assert templates.names()[-1] == "on_exit"

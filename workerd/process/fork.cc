@@ -56,8 +56,10 @@ void put_library_threads_away() {
   if (left <= 1 || told) return;
   told = true;
   base::log_warning(
-      "The application started {} thread(s) while it was loaded ahead of its workers; a worker has "
-      "only what is started in it, for example by the hook post_fork or at the first request",
+      "{} thread(s) run in the template process, started by the configuration, by a hook, or by "
+      "the "
+      "application while it was loaded; workers are forked without them and have only what is "
+      "started in them, for example by the hook post_fork or at the first request",
       left - 1);
 }
 

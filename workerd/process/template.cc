@@ -4,6 +4,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -18,6 +19,7 @@
 #include "workerd/process/control.h"
 #include "workerd/process/fork.h"
 #include "workerd/process/fork_loop.h"
+#include "workerd/process/hook_sockets.h"
 #include "workerd/runtimes/python/hooks.h"
 #include "workerd/runtimes/python/interpreter.h"
 #include "workerd/runtimes/python/loader.h"
@@ -43,6 +45,7 @@ class Template {
             },
         .run_hook =
             [this](const base::RunHook& order) {
+              if (order.name == "when_ready") hook_sockets_.begin();
               tell(channel_, base::HookDone{order.token, base::shorten_middle(hooks_->run(
                                                              order.name, order.arguments))});
             },
@@ -89,12 +92,21 @@ class Template {
       tell(channel_, base::ForkFailed{order.token, "the order to fork came without a channel"});
       return;
     }
+    // The worker's own listeners are among the descriptors of the order; what pre_fork opens is for
+    // the worker.
+    std::vector<int> foreign = hook_sockets_.find();
+    std::erase_if(foreign, [&](int socket) {
+      return std::ranges::count(descriptors, socket, &base::UniqueFd::get) > 0;
+    });
     std::string failure = hooks_->before_fork(age_of_next(descriptors.front()));
     if (failure.empty()) {
       // What stands in the buffer would be written by both.
       std::fflush(nullptr);
       const auto pid = fork_sibling();
-      if (pid && *pid == 0) std::exit(live_as_worker(order, std::move(descriptors)));
+      if (pid && *pid == 0) {
+        give_up(foreign);
+        std::exit(live_as_worker(order, std::move(descriptors)));
+      }
       if (pid) {
         hooks_->forked(*pid);
         tell(channel_, base::Forked{order.token, *pid});
@@ -134,6 +146,7 @@ class Template {
   base::Channel channel_;
   Inheritance inheritance_;
   QuietSignals signals_;
+  HookSockets hook_sockets_;
   std::unique_ptr<python::Interpreter> interpreter_;
   python::Hooks* hooks_ = nullptr;  // once it has come up
 };

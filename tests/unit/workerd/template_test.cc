@@ -226,9 +226,9 @@ TEST_F(Template, ThreadsOfAPreloadedApplicationAreNamedAsMissing) {
   ASSERT_TRUE(first.wait_until_ready());
   EXPECT_THAT(template_.get("/"), EndsWith("\r\n\r\nHello, World!\n"));
 #if defined(__SANITIZE_THREAD__)
-  const char* expected = "The application started 2 thread(s)";  // one is ThreadSanitizer's own
+  const char* expected = "] 2 thread(s) run in the template";  // one is ThreadSanitizer's own
 #else
-  const char* expected = "The application started 1 thread(s)";
+  const char* expected = "] 1 thread(s) run in the template";
 #endif
   EXPECT_THAT(log_with("thread(s)"), HasSubstr(expected));
 }
@@ -407,6 +407,21 @@ TEST_F(Template, WorkerAbortIsCalledBeforeAWorkerDies) {
   ::kill(first.pid(), SIGABRT);
   first.wait_exit();
   EXPECT_THAT(log_with("abort True"), HasSubstr("abort True\n"));
+}
+
+TEST_F(Template, WorkerExitIsNamedAsSkippedWhenWorkerAbortTakesTooLong) {
+  start_ready(
+      "import time\n"
+      "def worker_abort(worker): time.sleep(600)\n"
+      "def worker_exit(server, worker): worker.log.info('exit after abort')\n");
+  ForkedWorker first = worker();
+  ASSERT_TRUE(first.start());
+  ASSERT_TRUE(first.wait_until_ready());
+  ::kill(first.pid(), SIGABRT);
+  first.wait_exit();
+  const std::string log = log_with("worker_exit is skipped");
+  EXPECT_THAT(log, HasSubstr("hook worker_exit is skipped: "));
+  EXPECT_THAT(log, Not(HasSubstr("exit after abort\n")));
 }
 
 TEST_F(Template, AHookOfTheWrongShapeIsNamedAtStart) {

@@ -107,6 +107,7 @@ class Hooks:
         for pid, age in live:
             if pid not in self.server.WORKERS and pid not in self.ended:
                 self.server.WORKERS[pid] = self.foreign(pid, age)
+                self.watch(pid)
         self.listed = pids
 
     def remove(self, pid):
@@ -140,6 +141,9 @@ class Hooks:
         self.server.WORKERS[pid] = self.worker
         self.worker = None
         self.ended.pop(pid, None)
+        self.watch(pid)
+
+    def watch(self, pid):
         try:
             self.handles[pid] = os.pidfd_open(pid)
         except ProcessLookupError:
