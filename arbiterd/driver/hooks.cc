@@ -51,6 +51,12 @@ void Hooks::began(const HookScene& scene, const config::PoolSettings& settings,
   }
 }
 
+void Hooks::adopted() {
+  if (is_set(pool_, latest_, "on_starting") || is_set(pool_, latest_, "when_ready")) {
+    templates_.prepare(pool_, latest_);
+  }
+}
+
 void Hooks::committed(const std::string& pool, core::Generation generation) {
   if (pool != pool_) return;
   committed_ = generation;

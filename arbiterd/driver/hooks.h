@@ -33,6 +33,8 @@ class Hooks {
 
   // Nobody waits for this start, it goes on where another arbiter was.
   void resumed() { resumed_ = true; }
+  // Workers have been adopted and no reload follows: what hooks of a start set up is made anew.
+  void adopted();
   // A generation with these hooks has begun. `reload`: it is to replace another one.
   void began(const HookScene& scene, const config::PoolSettings& settings,
              core::Generation generation, bool reload);

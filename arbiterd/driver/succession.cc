@@ -136,8 +136,10 @@ void Arbiter::resume() {
   }
   if (!estate_->upgraded) log_start();
   resuming_ = true;
+  const bool reload = resume.reload;
   feed(std::move(resume));
   resuming_ = false;
+  if (!reload) hooks_->adopted();
   // Those that ended while nobody looked.
   for (const core::WorkerId id : ended) {
     core::ExitStatus unknown;

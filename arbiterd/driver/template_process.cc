@@ -194,6 +194,8 @@ void TemplateProcess::on_exit(const os::ExitStatus& status) {
   const auto self = shared_from_this();
   on_channel();
   context_.loop.unwatch(channel_.descriptor());
+  const bool by_kill = status.kind == os::ExitStatus::Kind::kSignaled && status.code == SIGKILL;
+  boot_was_killed_ = by_kill && !ready_ && !killed_ && !boot_error_;
   end(core::to_string(to_core(status)));
 }
 
@@ -209,7 +211,9 @@ void TemplateProcess::end(const std::string& how) {
   const std::string text = fmt::format("{} ended: {}", shown(), how);
   pid_ = 0;
   if (!ready_ && !boot_error_) boot_error_ = BootError{base::BootFailure::kWorker, text};
-  if (!told_to_leave_ && !killed_ && ready_) base::log_error("Unexpectedly {}", text);
+  if (!told_to_leave_ && !killed_ && (ready_ || boot_was_killed_)) {
+    base::log_error("Unexpectedly {}", text);
+  }
   retiring_ = true;
   if (requests_.current()) ended_in_ = requests_.current()->hook;
   requests_.end(text);

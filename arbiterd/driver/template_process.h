@@ -54,6 +54,9 @@ class TemplateProcess : public std::enable_shared_from_this<TemplateProcess> {
   [[nodiscard]] bool ready() const { return ready_; }
   // A hook that nobody has to wait for has been running for kSlowHook.
   [[nodiscard]] bool slow() const;
+  // It has ended by a SIGKILL that is not this arbiter's before it was ready, which says nothing
+  // about what it was to load.
+  [[nodiscard]] bool boot_was_killed() const { return boot_was_killed_; }
   // The hook that its process ended in; empty: in none, or it has not ended.
   [[nodiscard]] const std::string& ended_in() const { return ended_in_; }
 
@@ -93,6 +96,7 @@ class TemplateProcess : public std::enable_shared_from_this<TemplateProcess> {
   bool told_to_leave_ = false;
   bool killed_ = false;
   bool settled_ = false;
+  bool boot_was_killed_ = false;
   std::string ended_in_;
   std::optional<BootError> boot_error_;
   base::TimePoint begun_at_;  // of the request that is with it

@@ -17,6 +17,10 @@ namespace {
 // How long a worker may take to introduce itself whose template has ended.
 constexpr base::Duration kUncertainLimit = std::chrono::seconds(10);
 
+// SIGKILLs from outside in a row, while templates of a generation boot, after which the next one is
+// a failure to boot: what doesn't fit into memory is killed each time.
+constexpr std::uint32_t kForgivenKills = 3;
+
 std::string boot_failure(const std::string& hook, const std::string& error) {
   std::string text = "The server hook " + hook + " has failed: " + error;
   if (error.find(std::strerror(EADDRINUSE)) != std::string::npos) {
@@ -45,7 +49,8 @@ void Templates::begin(const config::PoolSettings& settings, core::Generation gen
                       const std::string& instance, bool lazily) {
   const Key key(settings.spec.name, generation);
   // One that is begun lazily is another arbiter's work.
-  generations_.insert_or_assign(key, Generation{settings, instance, lazily});
+  generations_.insert_or_assign(
+      key, Generation{.settings = settings, .instance = instance, .has_workers = lazily});
   if (!lazily && usable(key) == nullptr) make(key);
 }
 
@@ -226,6 +231,10 @@ ForkRequest Templates::request_of(HookCall call) {
   return request;
 }
 
+void Templates::prepare(const std::string& pool, core::Generation generation) {
+  if (has(pool, generation) && usable({pool, generation}) == nullptr) make({pool, generation});
+}
+
 void Templates::run_hook(const std::string& pool, core::Generation generation, HookCall call) {
   const Key key(pool, generation);
   TemplateProcess* in = usable(key);
@@ -235,6 +244,7 @@ void Templates::run_hook(const std::string& pool, core::Generation generation, H
 
 void Templates::on_ready(TemplateProcess& from) {
   if (from.retiring()) return;
+  generations_.at({from.pool(), from.generation()}).killed_boots = 0;
   std::vector<HookCall> calls = host_.first_hooks(from.pool(), from.generation());
   if (is_only(from)) {
     from.settle();
@@ -307,8 +317,14 @@ void Templates::replace(TemplateProcess& slow) {
   for (ForkRequest& request : waiting) fresh.requests().add(std::move(request));
 }
 
+bool Templates::forgives(const TemplateProcess& ended) {
+  const auto begun = generations_.find({ended.pool(), ended.generation()});
+  return ended.boot_was_killed() && begun != generations_.end() &&
+         ++begun->second.killed_boots <= kForgivenKills;
+}
+
 void Templates::on_end(TemplateProcess& from,
-                       const std::optional<TemplateProcess::BootError>& error) {
+                       const std::optional<TemplateProcess::BootError>& boot_error) {
   const auto found =
       std::ranges::find_if(templates_, [&](const auto& each) { return each.get() == &from; });
   const std::shared_ptr<TemplateProcess> ended = std::move(*found);
@@ -318,6 +334,7 @@ void Templates::on_end(TemplateProcess& from,
       begun != generations_.end() && !ended->ended_in().empty()) {
     begun->second.deadly.insert(ended->ended_in());
   }
+  const auto error = forgives(*ended) ? std::nullopt : boot_error;
   std::vector<ForkRequest> waiting = ended->requests().take_waiting(false);
   if (!waiting.empty() && !error && generations_.contains(key)) {
     TemplateProcess* next = usable(key);

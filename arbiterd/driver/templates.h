@@ -86,6 +86,9 @@ class Templates final : private TemplateProcess::Observer {
   // Whether it has a template that is ready.
   [[nodiscard]] bool is_up(const std::string& pool, core::Generation generation) const;
 
+  // Makes the template of a generation that has begun lazily.
+  void prepare(const std::string& pool, core::Generation generation);
+
   // Runs a hook in the template of a generation that has begun; one is made if there is none.
   void run_hook(const std::string& pool, core::Generation generation, HookCall call);
 
@@ -103,6 +106,7 @@ class Templates final : private TemplateProcess::Observer {
     config::PoolSettings settings;
     std::string instance;
     bool has_workers = false;           // that were forked from a template of it
+    std::uint32_t killed_boots = 0;     // SIGKILLs from outside in a row
     std::set<std::string> deadly = {};  // hooks that a template of it has ended in
   };
   struct Pending {
@@ -122,6 +126,8 @@ class Templates final : private TemplateProcess::Observer {
 
   [[nodiscard]] TemplateProcess* usable(const Key& key) const;
   TemplateProcess& make(const Key& key);
+  // Whether the end of this one, which was never ready, counts as no failure to boot.
+  bool forgives(const TemplateProcess& ended);
   [[nodiscard]] bool is_only(const TemplateProcess& one) const;
   // Finds the template that has become the pool's only one.
   void settle_only(const std::string& pool);

@@ -330,7 +330,35 @@ def test_upgrade_in_place_runs_pre_exec_and_ends_in_a_new_template(site, templat
     site.assert_nothing_left()
 
 
+def test_killed_boot_of_a_template_is_begun_again(site, templates):
+    arbiter = start(site, "-w", "1")
+    old = arbiter.workers()
+    templates.behave(boot="hang")
+    arbiter.send(signal.SIGHUP)
+    wait_until(lambda: len(templates.pids()) == 2, "a template that boots")
+    templates.behave()
+    os.kill(templates.pids()[1], signal.SIGKILL)
+    wait_until(lambda: arbiter.status()["arbiter"]["reloads"] == "1" and arbiter.settled(),
+               "the reload")
+    assert len(templates.pids()) == 3 and arbiter.workers() != old
+    assert arbiter.stop() == 0
+
+
+def test_adopting_arbiter_runs_the_hooks_of_a_start_at_once(site, templates):
+    arbiter = start(site, "-w", "1")
+    workers, (old,) = arbiter.workers(), templates.pids()
+    arbiter.kill()
+    wait_until(lambda: not process_alive(old), "the orphaned template's end")
+    second = start(site, "-w", "1")
+    wait_until(lambda: len(templates.hooks("when_ready")) == 2, "when_ready")
+    assert len(templates.hooks("on_starting")) == 2
+    assert second.workers() == workers and len(templates.told("fork")) == 1
+    assert second.stop() == 0
+    site.assert_nothing_left()
+
+
 def test_adopting_arbiter_makes_a_template_when_a_worker_is_wanted(site, templates):
+    site.write("conf.py", "def child_exit(server, worker):\n    pass\n")
     arbiter = start(site, "-w", "2")
     workers, (old,) = arbiter.workers(), templates.pids()
     arbiter.kill()
@@ -340,5 +368,6 @@ def test_adopting_arbiter_makes_a_template_when_a_worker_is_wanted(site, templat
     os.kill(workers[0], signal.SIGKILL)
     wait_until(lambda: len(templates.pids()) == 2, "a template")
     second.wait_ready()
+    assert not templates.hooks("on_starting")
     assert second.stop() == 0
     site.assert_nothing_left()
