@@ -54,6 +54,7 @@ base::Status add_listener(PoolGeneration& generation, const ListenerRecord& reco
                           base::UniqueFd socket) {
   auto address = os::parse_bind_address(record.bind);
   if (!address) return tl::unexpected(address.error());
+  address->activated = record.activated;
   auto listener = os::Listener::adopt(*address, std::move(socket), record.file);
   if (!listener) return tl::unexpected(listener.error());
   generation.listeners.push_back(std::make_shared<os::Listener>(std::move(*listener)));
@@ -82,17 +83,12 @@ base::Status add_listeners(Estate& estate, const core::InheritedPool& pool) {
 
 // ---- adoption ----
 
-std::uint64_t inode_of(int descriptor) {
-  struct stat status {};
-  return ::fstat(descriptor, &status) == 0 ? status.st_ino : 0;
-}
-
 // Gives each of the sockets that a worker handed over to the pool that had it, unless another
 // worker has brought it before.
 void add_offered(Estate& estate, std::vector<base::UniqueFd> sockets,
                  std::set<std::uint64_t>& known) {
   for (base::UniqueFd& socket : sockets) {
-    const std::uint64_t inode = inode_of(socket.get());
+    const std::uint64_t inode = os::socket_inode(socket.get());
     if (known.contains(inode)) continue;
     for (const core::InheritedPool& pool : estate.state.inheritance.pools) {
       for (const ListenerRecord& record : estate.state.pools[pool.name].listeners) {

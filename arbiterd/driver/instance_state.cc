@@ -128,7 +128,8 @@ json from_listener(const ListenerRecord& listener) {
       {"bind", listener.bind},
       {"inode", listener.inode},
       {"file", listener.file ? json::array({listener.file->device, listener.file->inode}) : json()},
-      {"descriptor", listener.descriptor}};
+      {"descriptor", listener.descriptor},
+      {"activated", listener.activated}};
 }
 ListenerRecord to_listener(const json& value) {
   ListenerRecord listener;
@@ -138,6 +139,7 @@ ListenerRecord to_listener(const json& value) {
     listener.file = {file.at(0).get<dev_t>(), file.at(1).get<ino_t>()};
   }
   listener.descriptor = value.at("descriptor").get<int>();
+  listener.activated = value.value("activated", false);  // an older version has none
   return listener;
 }
 

@@ -38,6 +38,7 @@ struct ListenerRecord {
   std::uint64_t inode = 0;                         // of the socket
   std::optional<os::Listener::FileIdentity> file;  // the unix socket's file made for it
   int descriptor = -1;
+  bool activated = false;  // BindAddress::activated
 };
 struct PoolRecord {
   std::string settings;  // fingerprint(): whether they changed since

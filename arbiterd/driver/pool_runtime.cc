@@ -87,10 +87,69 @@ base::Result<ListenerPtr> open_unless_taken(const config::PoolSettings& pool,
       EADDRINUSE);
 }
 
-bool is_default(const config::PoolSettings& pool, const std::string& setting) {
-  return std::any_of(pool.effective.begin(), pool.effective.end(), [&](const auto& value) {
-    return value.name == setting && value.origin == "default";
+// Every listener of the running pools that came by socket activation, once.
+std::vector<ListenerPtr> running_activated(const std::map<std::string, PoolRuntime>& running) {
+  std::vector<ListenerPtr> found;
+  for (const auto& [name, pool] : running) {
+    for (const auto& [number, generation] : pool.generations) {
+      for (const ListenerPtr& listener : generation.listeners) {
+        if (listener->address().activated && !std::ranges::count(found, listener)) {
+          found.push_back(listener);
+        }
+      }
+    }
+  }
+  return found;
+}
+
+bool names(const config::PoolSettings& pool, const os::BindAddress& inherited) {
+  return std::ranges::any_of(pool.binds, [&](const std::string& bind) {
+    const auto address = os::parse_bind_address(bind);
+    return address && address->kind == inherited.kind &&
+           address->descriptor == inherited.descriptor;
   });
+}
+
+// The sockets of socket activation that the first pool serves; none: it serves its `bind`.
+base::Result<std::vector<ListenerPtr>> activated_listeners(
+    const config::Settings& settings, const std::map<std::string, PoolRuntime>& running,
+    const std::vector<os::BindAddress>& inherited) {
+  std::vector<ListenerPtr> before = running_activated(running);
+  if (inherited.empty()) return before;
+  std::vector<ListenerPtr> listeners;
+  for (const os::BindAddress& address : inherited) {
+    const bool of_another =
+        std::any_of(settings.pools.begin() + 1, settings.pools.end(),
+                    [&](const config::PoolSettings& pool) { return names(pool, address); });
+    if (of_another) continue;
+    auto fresh = open_one(settings.pools.front(), address);
+    if (!fresh) return tl::unexpected(fresh.error());
+    // The service manager passes its sockets to each process anew; orphans have brought the same.
+    const auto same = std::ranges::find_if(before, [&](const ListenerPtr& listener) {
+      return os::socket_inode(listener->descriptor()) == os::socket_inode((*fresh)->descriptor());
+    });
+    listeners.push_back(same != before.end() ? *same : std::move(*fresh));
+  }
+  return listeners;
+}
+
+// A sentence for each address that the pool names and that nobody listens on now.
+std::vector<std::string> ignored_binds(const config::PoolSettings& pool,
+                                       const std::vector<ListenerPtr>& activated) {
+  const auto setting = std::ranges::find(pool.effective, "bind", &config::EffectiveValue::name);
+  if (setting == pool.effective.end() || setting->origin == "default") return {};
+  std::vector<std::string> notes;
+  for (const std::string& bind : pool.binds) {
+    const auto address = os::parse_bind_address(bind);
+    if (!address || std::ranges::any_of(activated, [&](const ListenerPtr& listener) {
+          return listener->is_at(*address);
+        })) {
+      continue;
+    }
+    notes.push_back(setting->origin + ": bind " + bind +
+                    " has no effect: the sockets of socket activation are served instead");
+  }
+  return notes;
 }
 
 }  // namespace
@@ -140,20 +199,28 @@ base::Result<LoadedSettings> open_listeners(config::Settings settings,
                                             const std::vector<os::BindAddress>& inherited,
                                             std::vector<std::string>* missing) {
   LoadedSettings loaded;
+  auto activated = activated_listeners(settings, running, inherited);
+  if (!activated) return tl::unexpected(activated.error());
+  if (!activated->empty()) {
+    for (std::string& note : ignored_binds(settings.pools.front(), *activated)) {
+      settings.notes.push_back(std::move(note));
+    }
+  }
   std::vector<ListenerPtr> opened;
   for (std::size_t i = 0; i < settings.pools.size(); ++i) {
     const config::PoolSettings& pool = settings.pools[i];
-    std::vector<os::BindAddress> addresses;
-    if (i == 0 && !inherited.empty() && is_default(pool, "bind")) {
-      addresses = inherited;
-    } else {
-      for (const std::string& bind : pool.binds) {
-        auto address = os::parse_bind_address(bind);
-        if (!address) return tl::unexpected(address.error());
-        addresses.push_back(std::move(*address));
-      }
-    }
     PoolGeneration generation{pool, {}};
+    if (i == 0 && !activated->empty()) {
+      generation.listeners = *activated;
+      loaded.pools.emplace(pool.spec.name, std::move(generation));
+      continue;
+    }
+    std::vector<os::BindAddress> addresses;
+    for (const std::string& bind : pool.binds) {
+      auto address = os::parse_bind_address(bind);
+      if (!address) return tl::unexpected(address.error());
+      addresses.push_back(std::move(*address));
+    }
     for (const os::BindAddress& address : addresses) {
       auto listener = open_unless_taken(pool, address, running, opened);
       if (!listener && missing == nullptr) return tl::unexpected(listener.error());

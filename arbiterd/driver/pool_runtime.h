@@ -58,8 +58,9 @@ struct LoadedSettings {
 };
 
 // Opens the listeners of all pools. Those that `running` pools have already are shared, not opened
-// again. `inherited`: sockets from the service manager; they serve a first pool that names no
-// `bind` of its own.
+// again. `inherited`: sockets that socket activation has passed to this process; if there are none,
+// those that an earlier process or `running` pools have from there go on. They serve the first pool
+// instead of its `bind`, except those that another pool names by number.
 // `missing`: takes down why an address can't be listened on, which then is left out; null: that is
 // a failure.
 base::Result<LoadedSettings> open_listeners(config::Settings settings,

@@ -2,7 +2,6 @@
 // The arbiter's part in passing an instance on: what it leaves, and how it takes over.
 #include <fmt/core.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,9 +24,9 @@ constexpr base::Duration kStateDelay = std::chrono::milliseconds(100);
 ListenerRecord record_of(const os::Listener& listener, bool with_descriptor) {
   ListenerRecord record;
   record.bind = listener.address().text();
-  struct stat status {};
-  if (::fstat(listener.descriptor(), &status) == 0) record.inode = status.st_ino;
+  record.inode = os::socket_inode(listener.descriptor());
   record.file = listener.file();
+  record.activated = listener.address().activated;
   if (with_descriptor) record.descriptor = listener.descriptor();
   return record;
 }

@@ -22,6 +22,7 @@ struct BindAddress {
   std::uint16_t port = 0;  // kTcp: 0 lets the kernel choose
   std::string path;        // kUnix, kUnixAbstract
   int descriptor = -1;     // kDescriptor
+  bool activated = false;  // kDescriptor: passed by socket activation, whatever `bind` says
 
   // Equal addresses name the same socket, however they were written; so that a reload can tell
   // which listeners stay.

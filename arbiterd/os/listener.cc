@@ -114,6 +114,18 @@ base::Result<SocketAddress> resolve(const BindAddress& address) {
   return result;
 }
 
+// Of an IPv4 or IPv6 address, without brackets and port.
+std::string numeric_host(const SocketAddress& address) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  const bool ipv4 = address.storage.ss_family == AF_INET;
+  const void* const host =
+      ipv4 ? static_cast<const void*>(
+                 &reinterpret_cast<const sockaddr_in*>(&address.storage)->sin_addr)
+           : &reinterpret_cast<const sockaddr_in6*>(&address.storage)->sin6_addr;
+  ::inet_ntop(address.storage.ss_family, host, text.data(), text.size());
+  return text.data();
+}
+
 SocketAddress unix_address(const BindAddress& address) {
   SocketAddress result;
   auto* const name = reinterpret_cast<sockaddr_un*>(&result.storage);
@@ -240,6 +252,23 @@ Listener& Listener::operator=(Listener&& other) noexcept {
 
 Listener::~Listener() { remove_file(); }
 
+bool Listener::is_at(const BindAddress& address) const {
+  switch (address.kind) {
+    case BindAddress::Kind::kTcp: {
+      if (info_.unix_socket || address.port != info_.port) return false;
+      const auto where = resolve(address);
+      return where && numeric_host(*where) == info_.host;
+    }
+    case BindAddress::Kind::kUnix:
+      return info_.unix_socket && info_.host == address.path;
+    case BindAddress::Kind::kUnixAbstract:
+      return info_.unix_socket && info_.host == '@' + address.path;
+    case BindAddress::Kind::kDescriptor:
+      return address_.kind == address.kind && address_.descriptor == address.descriptor;
+  }
+  return false;
+}
+
 void Listener::remove_file() {
   const std::optional<FileIdentity> file = std::exchange(file_, std::nullopt);
   if (!file) return;
@@ -355,20 +384,17 @@ base::Status Listener::describe() {
   if (::getsockname(socket_.get(), bound.get(), &bound.size) != 0) {
     return cannot_listen(address_, std::strerror(errno), errno);
   }
-  std::array<char, INET6_ADDRSTRLEN> text{};
   switch (bound.storage.ss_family) {
     case AF_INET: {
       const auto* const name = reinterpret_cast<const sockaddr_in*>(&bound.storage);
-      ::inet_ntop(AF_INET, &name->sin_addr, text.data(), text.size());
-      info_.host = text.data();
+      info_.host = numeric_host(bound);
       info_.port = ntohs(name->sin_port);
       info_.url = "http://" + info_.host + ":" + std::to_string(info_.port);
       return {};
     }
     case AF_INET6: {
       const auto* const name = reinterpret_cast<const sockaddr_in6*>(&bound.storage);
-      ::inet_ntop(AF_INET6, &name->sin6_addr, text.data(), text.size());
-      info_.host = text.data();
+      info_.host = numeric_host(bound);
       info_.port = ntohs(name->sin6_port);
       info_.url = "http://[" + info_.host + "]:" + std::to_string(info_.port);
       return {};
@@ -389,6 +415,11 @@ base::Status Listener::describe() {
   }
 }
 
+std::uint64_t socket_inode(int descriptor) {
+  struct stat status {};
+  return ::fstat(descriptor, &status) == 0 ? status.st_ino : 0;
+}
+
 base::Result<std::vector<BindAddress>> take_activation_sockets() {
   const std::optional<int> pid = environment_number("LISTEN_PID");
   const std::optional<int> count = environment_number("LISTEN_FDS");
@@ -404,6 +435,7 @@ base::Result<std::vector<BindAddress>> take_activation_sockets() {
     BindAddress address;
     address.kind = BindAddress::Kind::kDescriptor;
     address.descriptor = fd;
+    address.activated = true;
     addresses.push_back(std::move(address));
   }
   return addresses;

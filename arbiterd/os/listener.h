@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -68,6 +69,10 @@ class Listener {
   // As bound: with the real port. `info().url` is what people are shown.
   [[nodiscard]] const base::ListenerInfo& info() const { return info_; }
 
+  // True for the socket that `address` names, however it came to be open: the same descriptor,
+  // path, or numeric address and port.
+  [[nodiscard]] bool is_at(const BindAddress& address) const;
+
   // Removes a unix socket's file now, as the destructor would; new clients are refused from here on
   // while accepted and queued ones are still served.
   void remove_file();
@@ -86,6 +91,10 @@ class Listener {
   // that its number is not given to a successor of the file.
   std::optional<FileIdentity> file_;
 };
+
+// The number by which the kernel knows a socket, whoever holds it by whatever descriptor; 0: it
+// isn't open.
+std::uint64_t socket_inode(int descriptor);
 
 // Listening sockets passed by systemd socket activation (sd_listen_fds(3)): descriptors 3 and up if
 // LISTEN_PID is this process. Sets them CLOEXEC and unsets LISTEN_PID, LISTEN_FDS and

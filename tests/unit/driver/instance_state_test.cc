@@ -56,7 +56,8 @@ InstanceState some_state() {
   record.totals.errors = 2;
   record.totals.latency[3] = 998;
   record.listeners = {{"127.0.0.1:8000", 5555, std::nullopt, 4},
-                      {"unix:/run/a.sock", 5556, os::Listener::FileIdentity{8, 99}, 5}};
+                      {"unix:/run/a.sock", 5556, os::Listener::FileIdentity{8, 99}, 5},
+                      {"fd://3", 5557, std::nullopt, 6, true}};
   state.lock = 9;
   state.descriptor_limit = 1024;
   state.instance = "shop";
@@ -90,6 +91,8 @@ TEST(InstanceState, SurvivesItsText) {
   EXPECT_EQ(after->log, 6);
   EXPECT_EQ(after->trial, "answer");
   EXPECT_EQ(after->pools.at("web").listeners.at(1).file->inode, 99U);
+  EXPECT_FALSE(after->pools.at("web").listeners.at(1).activated);
+  EXPECT_TRUE(after->pools.at("web").listeners.at(2).activated);
   // Whatever has no line above.
   EXPECT_EQ(to_text(*after), to_text(before));
 }

@@ -99,9 +99,97 @@ TEST(OpenListeners, SocketsOfTheServiceManagerServeAPoolThatNamesNone) {
   config::PoolSettings unbound = pool("web", {"127.0.0.1:8000"});
   unbound.effective = {{"bind", "[\"127.0.0.1:8000\"]", "default"}};
   auto result = open_listeners(settings_of({unbound}), {}, {inherited});
+}
+
+// Sockets that listen, and what socket activation makes of copies of them.
+class Activation : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto opened =
+        open_listeners(settings_of({pool("own", {"127.0.0.1:0", "127.0.0.1:0"})}), {}, {});
+    ASSERT_TRUE(opened) << opened.error().message;
+    sockets_ = opened->pools.at("own").listeners;
+    inherited_ = pass();
+  }
+
+  [[nodiscard]] std::vector<os::BindAddress> pass() const {
+    std::vector<os::BindAddress> passed;
+    for (const ListenerPtr& socket : sockets_) {
+      os::BindAddress address;
+      address.kind = os::BindAddress::Kind::kDescriptor;
+      address.descriptor = ::dup(socket->descriptor());
+      address.activated = true;
+      passed.push_back(address);
+    }
+    return passed;
+  }
+
+  [[nodiscard]] std::string address_of(std::size_t index) const {
+    return "127.0.0.1:" + std::to_string(sockets_[index]->info().port);
+  }
+
+  [[nodiscard]] static std::vector<std::string> urls(const std::vector<ListenerPtr>& listeners) {
+    std::vector<std::string> all;
+    for (const ListenerPtr& listener : listeners) all.push_back(listener->info().url);
+    return all;
+  }
+
+  std::vector<ListenerPtr> sockets_;
+  std::vector<os::BindAddress> inherited_;
+};
+
+TEST_F(Activation, SocketsServeTheFirstPoolInsteadOfItsBind) {
+  auto result = open_listeners(
+      settings_of({pool("web", {address_of(0)}), pool("api", {"[::1]:0"})}), {}, inherited_);
   ASSERT_TRUE(result) << result.error().message;
-  EXPECT_EQ(result->pools.at("web").listeners[0]->info().port,
-            own->pools.at("web").listeners[0]->info().port);
+  EXPECT_EQ(urls(result->pools.at("web").listeners), urls(sockets_));
+  EXPECT_EQ(result->pools.at("api").listeners.size(), 1U);
+}
+
+TEST_F(Activation, ReloadGoesOnWithTheSockets) {
+  auto first = open_listeners(settings_of({pool("web", {"127.0.0.1:0"})}), {}, inherited_);
+  ASSERT_TRUE(first) << first.error().message;
+  std::map<std::string, PoolRuntime> running;
+  running["web"].generations[1] = first->pools.at("web");
+  running["web"].generations[2] = first->pools.at("web");
+  auto second = open_listeners(settings_of({pool("web", {"127.0.0.1:0"})}), running, {});
+  ASSERT_TRUE(second) << second.error().message;
+  EXPECT_EQ(second->pools.at("web").listeners, first->pools.at("web").listeners);
+}
+
+TEST_F(Activation, SocketsThatArePassedAgainAreThoseThatWorkersBrought) {
+  auto first = open_listeners(settings_of({pool("web", {"127.0.0.1:0"})}), {}, inherited_);
+  ASSERT_TRUE(first) << first.error().message;
+  std::map<std::string, PoolRuntime> adopted;
+  adopted["web"].generations[1] = first->pools.at("web");
+  std::vector<os::BindAddress> again = pass();
+  again.erase(again.begin());
+  auto second = open_listeners(settings_of({pool("web", {"127.0.0.1:0"})}), adopted, again);
+  ASSERT_TRUE(second) << second.error().message;
+  // The service manager doesn't pass the other one any more.
+  EXPECT_EQ(second->pools.at("web").listeners, std::vector{first->pools.at("web").listeners.at(1)});
+}
+
+TEST_F(Activation, ASocketThatAnotherPoolNamesIsThatPools) {
+  const std::string named = inherited_.at(1).text();
+  auto result = open_listeners(settings_of({pool("web", {"127.0.0.1:0"}), pool("api", {named})}),
+                               {}, inherited_);
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(urls(result->pools.at("web").listeners), std::vector{sockets_[0]->info().url});
+  EXPECT_EQ(urls(result->pools.at("api").listeners), std::vector{sockets_[1]->info().url});
+}
+
+TEST_F(Activation, ABindThatNobodyServesIsNoted) {
+  config::PoolSettings bound = pool("web", {address_of(0), "127.0.0.1:1", "unix:/nowhere"});
+  bound.effective = {{"bind", "[...]", "command line"}};
+  auto result = open_listeners(settings_of({bound}), {}, inherited_);
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(result->settings.notes,
+            (std::vector<std::string>{
+                "command line: bind 127.0.0.1:1 has no effect: the sockets of socket activation "
+                "are served instead",
+                "command line: bind unix:/nowhere has no effect: the sockets of socket activation "
+                "are served instead"}));
 }
 
 TEST(PoolTotals, QuantilesAreUpperBoundsOfTheirBuckets) {
