@@ -81,9 +81,8 @@ base::Result<ListenerPtr> open_unless_taken(const config::PoolSettings& pool,
       fmt::format("pool {}: bind: cannot listen on {}: {} has the same port and is this arbiter's "
                   "own{}; one address covers the other: keep one of them",
                   pool.spec.name, address.text(), ours->address().text(),
-                  std::count(taken.begin(), taken.end(), ours) > 0
-                      ? ", named by the same settings"
-                      : " since before this reload"),
+                  std::count(taken.begin(), taken.end(), ours) > 0 ? ", named by the same settings"
+                                                                   : " since before this reload"),
       EADDRINUSE);
 }
 

@@ -182,7 +182,7 @@ bool Call::make_types() {
 Call::Call(std::shared_ptr<Context> context, app::AsyncExchange& exchange)
     : context_(std::move(context)),
       exchange_(&exchange),
-      what_(fmt::format("{} {}", exchange.head().method, exchange.head().target)),
+      what_(fmt::format("{} {}", exchange.head().method, base::printable(exchange.head().target))),
       place_(context_->calls.insert(context_->calls.end(), this)) {
   exchange.set_handler(*this);
 }
