@@ -211,6 +211,23 @@ TEST(ThreadsBodiesTest, SlowSendersNeverHoldAllThreads) {
   }
 }
 
+TEST(ThreadsBodiesTest, OneThreadHasOneUnfinishedRequestInside) {
+  TestServer server(test_config(base::WorkerClass::kThreads, 1));
+  std::vector<std::unique_ptr<Client>> slow;
+  for (int i = 0; i < 3; ++i) {
+    slow.push_back(std::make_unique<Client>(server.port()));
+    slow.back()->send(post("/echo", 10, "Expect: 100-continue\r\n"));
+  }
+  ASSERT_TRUE(eventually([&] { return server.application().handled == 1; }));
+  for (auto& client : slow) client->send("0123456789");
+  for (auto& client : slow) {
+    Response response = client->read_response();
+    if (response.status == 100) response = client->read_response();
+    EXPECT_EQ(response.body, "0123456789");
+  }
+  EXPECT_EQ(server.application().threads_started, 1);
+}
+
 TEST(SyncBodiesTest, WholeRequestsGoBeforeUnfinishedOnes) {
   TestServer server(test_config(base::WorkerClass::kSync));
   Client holder(server.port());
