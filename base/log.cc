@@ -10,10 +10,10 @@
 #include <chrono>
 #include <ctime>
 #include <mutex>
+#include <utility>
 
 #include "base/json_text.h"
 #include "base/log_sink.h"
-#include "base/unique_fd.h"
 
 namespace corn::base {
 namespace {
@@ -106,9 +106,8 @@ std::string printable(std::string_view text) {
   return out;
 }
 
-Status open_log(const LogOptions& options) {
-  UniqueFd file;
-  if (options.path != "-") {
+Status open_log(const LogOptions& options, UniqueFd file) {
+  if (options.path != "-" && !file) {
     auto opened = open_file(options.path);
     if (!opened) return tl::unexpected(opened.error());
     file = std::move(*opened);
@@ -123,15 +122,20 @@ Status open_log(const LogOptions& options) {
   return {};
 }
 
-Status reopen_log() {
+Status reopen_log(int file) {
   State& s = state();
   const std::lock_guard lock(s.mutex);
   if (!s.owned) return {};
-  auto opened = open_file(s.options.path);
-  if (!opened) return tl::unexpected(opened.error());
+  UniqueFd opened;
+  if (file < 0) {
+    auto by_name = open_file(s.options.path);
+    if (!by_name) return tl::unexpected(by_name.error());
+    opened = std::move(*by_name);
+    file = opened.get();
+  }
   // dup3 keeps the descriptor's number, so that a line being written by another thread goes to
   // one file or the other, never to a closed descriptor.
-  if (::dup3(opened->get(), s.owned.get(), O_CLOEXEC) < 0) {
+  if (::dup3(file, s.owned.get(), O_CLOEXEC) < 0) {
     return fail_errno("cannot reopen the log file '" + s.options.path + "'", errno);
   }
   return {};

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 
 namespace corn::base {
 
@@ -25,12 +26,12 @@ struct LogOptions {
 };
 
 // Opens the log; lines written before it go to standard error with default options. Fails, changing
-// nothing, when the file can't be opened.
-Status open_log(const LogOptions& options);
+// nothing, when the file can't be opened. `file`: it is open already, by somebody who may.
+Status open_log(const LogOptions& options, UniqueFd file = {});
 
-// Opens the file anew under its old name (USR1 after rotation). On failure the old file stays in
-// use.
-Status reopen_log();
+// Opens the file anew under its old name (USR1 after rotation), or goes on with a copy of `file`,
+// which is that. On failure the old file stays in use.
+Status reopen_log(int file = -1);
 
 // Descriptor of the open log, for a writer that can't call log functions (crash and stack dumps).
 [[nodiscard]] int log_descriptor();

@@ -106,6 +106,10 @@ template <class A>
 void fields(A& a, LoadedFiles& v) {
   a(v.paths);
 }
+template <class A>
+void fields(A& a, TakeLogs& v) {
+  a(v.paths);
+}
 
 namespace {
 

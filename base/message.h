@@ -48,8 +48,9 @@ struct Ping {
 
 // To a template or script: make a child of arbiterd by fork(2) (clone with CLONE_PARENT). Comes
 // with the child's descriptors from kChannelFd on, in order: its channel, in which its Configure
-// waits, and for a worker the scoreboard, the listeners and the hand-off ends. Answered by Forked
-// or ForkFailed. What exec'd children get from arbiterd before exec is told here.
+// waits, and for a worker the scoreboard, the listeners, the hand-off ends and the log files.
+// Answered by Forked or ForkFailed. What exec'd children get from arbiterd before exec is told
+// here.
 struct Fork {
   std::uint64_t token = 0;
   bool has_identity = false;  // then user, group and supplementary groups are set
@@ -166,10 +167,16 @@ struct EndOverdue {
   Milliseconds grace{0};
 };
 
+// ReopenLogs to a process that may lack the right to: comes with a descriptor for each of these log
+// files, opened anew. What the process has beside them it opens itself.
+struct TakeLogs {
+  std::vector<std::string> paths;
+};
+
 using Message =
     std::variant<Configure, Drain, ReopenLogs, Dump, Ping, Hello, Ready, BootFailed, Retiring,
                  DumpResult, Pong, ConfigValues, ConfigFailed, Unsupported, Offer, Fork, RunHook,
-                 Leave, Forked, ForkFailed, HookDone, EndOverdue, LoadedFiles>;
+                 Leave, Forked, ForkFailed, HookDone, EndOverdue, LoadedFiles, TakeLogs>;
 
 // Bytes of one datagram, at most kMaxMessageBytes; fails when the message doesn't fit.
 Result<std::string> encode(const Message& message);

@@ -126,7 +126,18 @@ struct WorkerConfig {
   // connections on. Its ends follow the listeners: first the one that takes them in, then the
   // one they come out of.
   bool hand_off = false;
+  // The files of log_paths() are passed open, behind all that.
+  bool log_files = false;
 };
+
+// The files among the error log and the access log, in this order.
+inline std::vector<std::string> log_paths(const WorkerConfig& config) {
+  std::vector<std::string> paths;
+  for (const std::string& path : {config.error_log, config.access_log}) {
+    if (!path.empty() && path != "-") paths.push_back(path);
+  }
+  return paths;
+}
 
 // Slots of the worker's scoreboard: one for each thread that runs the application; where one thread
 // has many requests inside, for so many of them.
@@ -167,6 +178,7 @@ void fields(Archive& a, WorkerConfig& v) {
   a(v.error_log), a(v.log_level), a(v.log_json), a(v.access_log), a(v.access_log_format);
   a(v.capture_output), a(v.statsd), a(v.syslog), a(v.log_config_file), a(v.log_config_json);
   a(v.log_config_dict), a(v.sendfile), a(v.report_files), a(v.listeners), a(v.hand_off);
+  a(v.log_files);
 }
 
 }  // namespace corn::base

@@ -93,7 +93,7 @@ enum class ReplyCode : std::uint8_t {
   kDone,
   kNotFound,            // no such pool or worker
   kInvalidArgument,     // a count out of range
-  kFailedPrecondition,  // a reload whose code can't boot, or settings that can't be read
+  kFailedPrecondition,  // a reload whose code can't boot, settings or log files that can't be read
   kUnavailable,         // shutting down
   kAborted,             // overtaken by a later command or event
 };
@@ -118,7 +118,10 @@ struct Accepted {
   std::uint32_t after = 0;
 };
 
-struct ReopenLogs {};
+// Answered by LogsReopened.
+struct ReopenLogs {
+  CommandId id;
+};
 
 // Find out whether the arbiter's program, as it is on disk now, can take over. Answered by
 // UpgradeChecked, any number of turns later.

@@ -130,12 +130,18 @@ void Supervisor::State::obey(CommandId id, const DormantCommand&, Turn& turn) {
 }
 
 void Supervisor::State::obey(CommandId id, const ReopenLogsCommand&, Turn& turn) {
-  turn.order(ReopenLogs{});
+  turn.order(ReopenLogs{id});
+}
+
+void Supervisor::State::take(const LogsReopened& event, Turn& turn) {
+  const bool failed = !event.failure.empty();
   Record record;
   record.kind = RecordKind::kLogsReopened;
-  record.text = "log files are opened anew";
+  record.text = failed ? "log files are opened anew, but not all: " + event.failure
+                       : "log files are opened anew";
+  const std::string text = record.text;
   turn.publish(std::move(record));
-  turn.reply(Reply{id, ReplyCode::kDone, "log files are opened anew"});
+  turn.reply(Reply{event.id, failed ? ReplyCode::kFailedPrecondition : ReplyCode::kDone, text});
 }
 
 }  // namespace corn::core

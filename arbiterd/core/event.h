@@ -110,11 +110,18 @@ struct UpgradeFailed {
   std::string text;
 };
 
+// Answer to ReopenLogs. `failure`: which files stay as they are, and why; empty: none.
+struct LogsReopened {
+  CommandId id;
+  std::string failure;
+};
+
 // The time last returned by next_deadline() has come.
 struct DeadlineReached {};
 
-using Event = std::variant<Start, Resume, Spawned, SpawnFailed, WorkerReady, WorkerBootFailed,
-                           WorkerRetiring, Inspected, WorkerExited, CommandReceived, SettingsLoaded,
-                           SettingsFailed, UpgradeChecked, UpgradeFailed, DeadlineReached>;
+using Event =
+    std::variant<Start, Resume, Spawned, SpawnFailed, WorkerReady, WorkerBootFailed, WorkerRetiring,
+                 Inspected, WorkerExited, CommandReceived, SettingsLoaded, SettingsFailed,
+                 UpgradeChecked, UpgradeFailed, LogsReopened, DeadlineReached>;
 
 }  // namespace corn::core

@@ -29,6 +29,7 @@ class Supervisor::State {
   void take(const SettingsFailed& event, Turn& turn);
   void take(const UpgradeChecked& event, Turn& turn);
   void take(const UpgradeFailed& event, Turn& turn);
+  void take(const LogsReopened& event, Turn& turn);
   void take(const DeadlineReached& event, Turn& turn);
 
   // What follows from any event: deadlines that have passed, what pools lack, replies, phase, end.

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The driver's deeds: one function for each kind of action.
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
+#include <map>
+#include <set>
 #include <utility>
 
 #include "arbiterd/driver/arbiter.h"
@@ -50,6 +52,7 @@ base::Result<SpawnPlan> Arbiter::plan_spawn(const core::SpawnWorker& action) con
   worker.threads = base::scoreboard_slots(generation.settings.worker);
   worker.measure_memory = generation.settings.spec.max_memory > 0;
   worker.shares_memory = generation.settings.uses_template();
+  worker.log_reopens = log_reopens_;
 
   base::WorkerConfig& config = plan.config;
   config = generation.settings.worker;
@@ -84,6 +87,9 @@ base::Result<SpawnPlan> Arbiter::plan_spawn(const core::SpawnWorker& action) con
     plan.descriptors.push_back(pool.hand_off->in());
     plan.descriptors.push_back(pool.hand_off->out());
   }
+  plan.logs = generation.logs;
+  config.log_files = !plan.logs.empty();
+  for (const LogFilePtr& log : plan.logs) plan.descriptors.push_back(log->descriptor());
   return plan;
 }
 
@@ -205,6 +211,9 @@ void Arbiter::execute(const core::LoadSettings&) {
     if (!settings) return feed(core::SettingsFailed{settings.error().message});
     auto loaded = open_listeners(std::move(*settings), pools_, {});
     if (!loaded) return feed(core::SettingsFailed{loaded.error().message});
+    auto logs = open_log_files(loaded->settings, LogFile::When::kRunning);
+    if (!logs) return feed(core::SettingsFailed{logs.error().message});
+    for (auto& [pool, files] : *logs) loaded->pools.at(pool).logs = std::move(files);
     adopt_settings(std::move(*loaded));
   });
 }
@@ -313,15 +322,54 @@ void Arbiter::execute(const core::Accepted& action) {
   if (found != commands_.end() && found->second.accepted) found->second.accepted(action);
 }
 
-void Arbiter::execute(const core::ReopenLogs&) {
-  if (auto reopened = base::reopen_log(); !reopened) {
-    base::log_error("{}; the old file stays in use", reopened.error().message);
-  }
-  for (const auto& [id, worker] : workers_) {
-    if (!worker.channel || !worker.channel.send(base::ReopenLogs{})) {
-      std::ignore = children_->send_signal(worker.pid, SIGUSR1);
+std::pair<base::TakeLogs, std::vector<int>> Arbiter::logs_of(const std::string& pool) const {
+  std::map<std::string, int> open;
+  if (const auto found = pools_.find(pool); found != pools_.end()) {
+    for (const auto& [number, generation] : found->second.generations) {
+      for (const LogFilePtr& log : generation.logs) open[log->path()] = log->descriptor();
     }
   }
+  std::pair<base::TakeLogs, std::vector<int>> logs;
+  for (const auto& [path, descriptor] : open) {
+    logs.first.paths.push_back(path);
+    logs.second.push_back(descriptor);
+  }
+  return logs;
+}
+
+void Arbiter::pass_logs(const WorkerProcess& worker) const {
+  const auto [order, descriptors] = logs_of(worker.pool);
+  if (!worker.channel || !worker.channel.send(order, descriptors)) {
+    std::ignore = children_->send_signal(worker.pid, SIGUSR1);
+  }
+}
+
+void Arbiter::execute(const core::ReopenLogs& action) {
+  std::set<LogFilePtr> files;
+  for (const auto& [name, pool] : pools_) {
+    for (const auto& [number, generation] : pool.generations) {
+      files.insert(generation.logs.begin(), generation.logs.end());
+    }
+  }
+  for (const auto& [name, generation] : loaded_.pools) {
+    files.insert(generation.logs.begin(), generation.logs.end());
+  }
+  std::set<std::string> failures;
+  for (const LogFilePtr& file : files) {
+    if (auto reopened = file->reopen(); !reopened) failures.insert(reopened.error().message);
+  }
+  // Behind the workers', so that a file which both write to is made as theirs.
+  if (auto reopened = base::reopen_log(); !reopened) failures.insert(reopened.error().message);
+  for (const std::string& failure : failures) {
+    base::log_error("{}; the old file stays in use", failure);
+  }
+  ++log_reopens_;
+  for (const auto& [id, worker] : workers_) pass_logs(worker);
+  for (const auto& [name, pool] : pools_) {
+    const auto [order, descriptors] = logs_of(name);
+    templates_->pass_logs(name, order, descriptors);
+  }
+  feed(core::LogsReopened{action.id, fmt::format("{}", fmt::join(failures, "; "))});
 }
 
 void Arbiter::execute(const core::CheckUpgrade&) {

@@ -31,6 +31,10 @@ std::string lower(std::string text) {
   return text;
 }
 
+bool is_about_logs(const base::Unsupported& answer) {
+  return answer.type == base::Message(base::TakeLogs()).index();
+}
+
 }  // namespace
 
 base::Result<std::unique_ptr<Arbiter>> Arbiter::create(ArbiterOptions options) {
@@ -249,7 +253,11 @@ void Arbiter::on_message(WorkerProcess& worker, const base::Message& message) {
     code_watch_->add(loaded->paths);
   } else if (const auto* dumped = std::get_if<base::DumpResult>(&message)) {
     dumps_->on_result(worker, *dumped);
-  } else if (const auto* unsupported = std::get_if<base::Unsupported>(&message)) {
+  } else if (const auto* unsupported = std::get_if<base::Unsupported>(&message);
+             unsupported != nullptr && is_about_logs(*unsupported)) {
+    // One of an older version, adopted or from before an upgrade: it opens its files itself.
+    std::ignore = worker.channel.send(base::ReopenLogs{});
+  } else if (unsupported != nullptr) {
     base::log_warning("worker {} doesn't understand message type {} version {}, ignoring",
                       worker.pid, unsupported->type, unsupported->version);
   }

@@ -119,6 +119,9 @@ class Arbiter {
   base::Result<SpawnPlan> plan_spawn(const core::SpawnWorker& action) const;
   base::Result<WorkerProcess> launch(SpawnPlan plan);
   base::Status watch(const WorkerProcess& worker, base::UniqueFd pidfd);
+  // The pool's log files as they are open now, and their descriptors.
+  [[nodiscard]] std::pair<base::TakeLogs, std::vector<int>> logs_of(const std::string& pool) const;
+  void pass_logs(const WorkerProcess& worker) const;
   base::Status open_cgroups();
   core::OutOfMemory out_of_memory_of(pid_t pid, const os::ExitStatus& status);
 
@@ -193,6 +196,7 @@ class Arbiter {
   std::optional<Timers::Id> backlog_timer_;
   LoadedSettings loaded_;  // what the next BeginGeneration binds
   std::map<std::string, PoolRuntime> pools_;
+  std::uint64_t log_reopens_ = 0;
   std::map<core::WorkerId, WorkerProcess> workers_;
   std::unique_ptr<Templates> templates_;
   std::unique_ptr<Hooks> hooks_;

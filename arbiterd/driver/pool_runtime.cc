@@ -208,7 +208,7 @@ base::Result<LoadedSettings> open_listeners(config::Settings settings,
   std::vector<ListenerPtr> opened;
   for (std::size_t i = 0; i < settings.pools.size(); ++i) {
     const config::PoolSettings& pool = settings.pools[i];
-    PoolGeneration generation{pool, {}};
+    PoolGeneration generation{pool, {}, {}};
     if (i == 0 && !activated->empty()) {
       generation.listeners = *activated;
       loaded.pools.emplace(pool.spec.name, std::move(generation));

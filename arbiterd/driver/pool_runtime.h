@@ -11,6 +11,7 @@
 
 #include "arbiterd/config/settings.h"
 #include "arbiterd/core/types.h"
+#include "arbiterd/driver/log_files.h"
 #include "arbiterd/os/hand_off_queue.h"
 #include "arbiterd/os/listener.h"
 #include "base/scoreboard.h"
@@ -25,6 +26,7 @@ using HandOffPtr = std::shared_ptr<const os::HandOffQueue>;
 struct PoolGeneration {
   config::PoolSettings settings;
   std::vector<ListenerPtr> listeners;
+  std::vector<LogFilePtr> logs;  // as base::log_paths(settings.worker)
 };
 
 struct PoolTotals {

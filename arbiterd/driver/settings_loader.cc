@@ -21,6 +21,9 @@ void check_from(const ErrandContext& context, const LaunchContext& launch,
   const config::PoolSettings& pool = settings->pools[index];
   base::WorkerConfig config = pool.worker;
   config.role = base::WorkerRole::kCheck;
+  // A worker is given its log open; here that is standard error, since a user may lack the right.
+  const bool as_another = !pool.user.empty() || !pool.group.empty();
+  if (as_another) config.error_log = base::WorkerConfig().error_log;
   const base::Duration limit =
       pool.spec.boot_timeout.count() > 0 ? pool.spec.boot_timeout : base::Duration::max() / 4;
   Errand::start(context, launch, pool, config,

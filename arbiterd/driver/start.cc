@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "arbiterd/driver/start.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -10,16 +9,15 @@
 #include <ctime>
 #include <utility>
 
+#include "arbiterd/driver/log_files.h"
 #include "arbiterd/os/daemonize.h"
 #include "arbiterd/os/limits.h"
 #include "arbiterd/os/listener.h"
 #include "arbiterd/os/notify.h"
 #include "arbiterd/os/runtime_directory.h"
 #include "arbiterd/os/signals.h"
-#include "arbiterd/os/users.h"
 #include "base/log.h"
 #include "base/process_title.h"
-#include "base/unique_fd.h"
 
 namespace corn::driver {
 namespace {
@@ -39,30 +37,16 @@ std::string address_in(const config::ArbiterSettings& settings, const std::strin
                                              : settings.control;
 }
 
-// Makes sure that a file which workers append to can be written, and that those who run as another
-// user can reopen it after a rotation.
-base::Status prepare_log(const std::string& path, const std::optional<os::Identity>& identity) {
+// Whether the arbiter's own log can be opened.
+base::Status try_log(const std::string& path) {
   if (path.empty() || path == "-") return {};
-  const base::UniqueFd file(
-      ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644));
-  if (!file) return base::fail_errno("cannot open the log file '" + path + "'", errno);
-  return identity ? os::give_file(file.get(), path, *identity) : base::Status();
+  auto file = LogFile::open(path, std::nullopt, LogFile::When::kRunning);
+  return file ? base::Status() : tl::unexpected(file.error());
 }
 
 // By this name even a file that has been removed can be opened again.
 std::string fd_path(const base::UniqueFd& file) {
   return "/proc/self/fd/" + std::to_string(file.get());
-}
-
-base::Status prepare_worker_logs(const config::Settings& settings) {
-  for (const config::PoolSettings& pool : settings.pools) {
-    auto identity = os::resolve_identity(pool.user, pool.group);
-    if (!identity) return tl::unexpected(identity.error());
-    for (const std::string& path : {pool.worker.error_log, pool.worker.access_log}) {
-      if (auto prepared = prepare_log(path, *identity); !prepared) return prepared;
-    }
-  }
-  return {};
 }
 
 // An upgrade changes what a reload changes.
@@ -153,10 +137,10 @@ base::Status rehearse_start(config::Settings settings, InstanceState state) {
   if (auto directory = os::prepare_runtime_directory(); !directory) {
     return tl::unexpected(directory.error());
   }
-  if (auto prepared = prepare_log(settings.arbiter.log.path, std::nullopt); !prepared) {
-    return prepared;
+  if (auto tried = try_log(settings.arbiter.log.path); !tried) return tried;
+  if (auto logs = open_log_files(settings, LogFile::When::kRunning); !logs) {
+    return tl::unexpected(logs.error());
   }
-  if (auto prepared = prepare_worker_logs(settings); !prepared) return prepared;
   auto estate = take_listeners(std::move(state));
   if (!estate) return tl::unexpected(estate.error());
   auto loaded = open_listeners(std::move(settings), estate->pools, {});
@@ -227,10 +211,9 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
     if (!can_do_without(log.error())) return give_up(log.error());
     instance->keep_log(settings.arbiter.log, std::move(estate->log));
   }
-  if (auto prepared = prepare_worker_logs(settings);
-      !prepared && !can_do_without(prepared.error())) {
-    return give_up(prepared.error());
-  }
+  auto logs =
+      open_log_files(settings, estate ? LogFile::When::kRunning : LogFile::When::kStart);
+  if (!logs && !can_do_without(logs.error())) return give_up(logs.error());
   if (!settings.arbiter.pid_file.empty()) {
     auto pid_file = os::PidFile::create(settings.arbiter.pid_file);
     if (!pid_file && !can_do_without(pid_file.error())) return give_up(pid_file.error());
@@ -246,6 +229,9 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
   if (estate) {
     estate->incomplete = !missing.empty();
     put_off_unreachable(*loaded, *estate);
+  }
+  if (logs) {
+    for (auto& [name, generation] : loaded->pools) generation.logs = std::move(logs->at(name));
   }
 
   const config::Settings& running = loaded->settings;

@@ -107,6 +107,13 @@ void TemplateProcess::leave_if_done() {
       context_.timers.at(context_.loop.now() + kLeaveLimit, [this] { kill("it does not leave"); });
 }
 
+void TemplateProcess::pass_logs(const base::TakeLogs& order, const std::vector<int>& files) const {
+  if (!channel_) return;
+  if (auto sent = channel_.send(order, files); !sent) {
+    base::log_warning("{} goes on with the old log file: {}", shown(), sent.error().message);
+  }
+}
+
 void TemplateProcess::kill(const std::string& why) {
   if (killed_ || pid_ == 0) return;
   killed_ = true;

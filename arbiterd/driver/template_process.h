@@ -64,6 +64,8 @@ class TemplateProcess : public std::enable_shared_from_this<TemplateProcess> {
   [[nodiscard]] bool settled() const { return settled_; }
   void settle() { settled_ = true; }
 
+  // Log files have been opened anew; its own is among them.
+  void pass_logs(const base::TakeLogs& order, const std::vector<int>& files) const;
   void retire();
   // A hook without which it is of no use has failed: it leaves as one that could not boot.
   void fail_boot(const std::string& text);

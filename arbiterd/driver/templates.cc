@@ -135,6 +135,7 @@ void Templates::spawn(SpawnPlan plan) {
     given.child_end = {};
     given.plan.listeners.clear();
     given.plan.hand_off.reset();
+    given.plan.logs.clear();
   };
   request.done = [this, id](const ForkOutcome& outcome) { on_forked(id, outcome); };
 
@@ -355,6 +356,13 @@ void Templates::on_end(TemplateProcess& from,
   }
   settle_only(key.first);
   if (templates_.empty() && all_left_) std::exchange(all_left_, nullptr)();
+}
+
+void Templates::pass_logs(const std::string& pool, const base::TakeLogs& order,
+                          const std::vector<int>& files) const {
+  for (const auto& each : templates_) {
+    if (each->pool() == pool) each->pass_logs(order, files);
+  }
 }
 
 void Templates::hold(bool held) {

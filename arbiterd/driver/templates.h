@@ -24,6 +24,7 @@ struct SpawnPlan {
   std::vector<int> descriptors;        // the child's from kScoreboardFd on
   std::vector<ListenerPtr> listeners;  // hold those descriptors open
   HandOffPtr hand_off;
+  std::vector<LogFilePtr> logs;
 };
 
 struct HookCall {
@@ -91,6 +92,10 @@ class Templates final : private TemplateProcess::Observer {
 
   // Runs a hook in the template of a generation that has begun; one is made if there is none.
   void run_hook(const std::string& pool, core::Generation generation, HookCall call);
+
+  // Tells the pool's templates that log files have been opened anew.
+  void pass_logs(const std::string& pool, const base::TakeLogs& order,
+                 const std::vector<int>& files) const;
 
   // Nothing is given to templates while held.
   void hold(bool held);

@@ -46,6 +46,7 @@ void Arbiter::on_forked(WorkerProcess worker, base::UniqueFd pidfd) {
     workers_.erase(entry);
     return feed(core::SpawnFailed{id, watched.error().message});
   }
+  if (entry->second.log_reopens != log_reopens_) pass_logs(entry->second);
   feed(core::Spawned{id, pid});
 }
 

@@ -18,8 +18,9 @@ struct WorkerProcess {
   pid_t pid = 0;
   std::uint64_t start_time = 0;  // os::read_start_time()
   std::uint32_t threads = 1;
-  bool measure_memory = false;  // the pool has a memory limit
-  bool shares_memory = false;   // with the template it was forked from
+  bool measure_memory = false;    // the pool has a memory limit
+  bool shares_memory = false;     // with the template it was forked from
+  std::uint64_t log_reopens = 0;  // how often logs had been opened anew when it was planned
   // Both empty for a worker of an earlier arbiter that hasn't been heard of yet.
   base::Channel channel;
   base::ScoreboardMap scoreboard;

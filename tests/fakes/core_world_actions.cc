@@ -192,7 +192,9 @@ void CoreWorld::execute(const core::Accepted& action) {
   check(unanswered_.contains(action.id), "acceptance is told to those who wait");
 }
 
-void CoreWorld::execute(const core::ReopenLogs&) {}
+void CoreWorld::execute(const core::ReopenLogs& action) {
+  feed(core::LogsReopened{action.id, good_times_ || chance(70) ? "" : "no space"});
+}
 
 void CoreWorld::execute(const core::CheckUpgrade&) {
   schedule(between(1, 300), core::UpgradeChecked{good_times_ || chance(70), "2.0"});

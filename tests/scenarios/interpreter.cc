@@ -323,25 +323,24 @@ class Interpreter {
   }
   void ttin(Words&) { command({}, core::ScaleCommand{"", true, 1}); }
   void ttou(Words&) { command({}, core::ScaleCommand{"", true, -1}); }
-  void restart(Words& words) {
+  void stop_worker(Words& words, bool now) {
     const CommandId id = take_command_id(words);
-    command(id, core::StopWorkerCommand{take_worker(words), false});
+    command(id, core::StopWorkerCommand{take_worker(words), now});
   }
-  void kill(Words& words) {
-    const CommandId id = take_command_id(words);
-    command(id, core::StopWorkerCommand{take_worker(words), true});
-  }
+  void restart(Words& words) { stop_worker(words, false); }
+  void kill(Words& words) { stop_worker(words, true); }
   void shutdown(Words& words) {
     const CommandId id = take_command_id(words);
     command(id, core::ShutdownCommand{!words.empty() && words.front() == "quick"});
   }
   void winch(Words& words) { command(take_command_id(words), core::DormantCommand{}); }
   void reopen_logs(Words& words) { command(take_command_id(words), core::ReopenLogsCommand{}); }
-
+  void logs_reopened(Words& words) {
+    feed(core::LogsReopened{take_command_id(words), rest_of(words)});
+  }
   void upgrade(Words& words) { command(take_command_id(words), core::UpgradeCommand{}); }
   void upgrade_checked(Words& words) {
-    const bool possible = take_first(words) == "ok";
-    feed(core::UpgradeChecked{possible, rest_of(words)});
+    feed(core::UpgradeChecked{take_first(words) == "ok", rest_of(words)});
   }
   void upgrade_failed(Words& words) { feed(core::UpgradeFailed{rest_of(words)}); }
   // "upgraded" or "adopted", then "reload": another arbiter takes over what this one leaves.
@@ -424,6 +423,7 @@ const std::map<std::string, Interpreter::Command> Interpreter::kCommands = {
     {"shutdown", &Interpreter::shutdown},
     {"winch", &Interpreter::winch},
     {"reopen-logs", &Interpreter::reopen_logs},
+    {"logs-reopened", &Interpreter::logs_reopened},
     {"upgrade", &Interpreter::upgrade},
     {"upgrade-checked", &Interpreter::upgrade_checked},
     {"upgrade-failed", &Interpreter::upgrade_failed},

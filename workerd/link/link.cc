@@ -69,6 +69,20 @@ std::optional<TimePoint> earliest(std::optional<TimePoint> a, std::optional<Time
 
 }  // namespace
 
+OpenFiles name_files(const base::TakeLogs& order, std::vector<base::UniqueFd> files) {
+  OpenFiles named;
+  if (files.size() != order.paths.size()) return named;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    named.insert_or_assign(order.paths[i], std::move(files[i]));
+  }
+  return named;
+}
+
+int find_file(const OpenFiles& files, const std::string& path) {
+  const auto found = files.find(path);
+  return found == files.end() ? -1 : found->second.get();
+}
+
 base::Result<base::WorkerConfig> receive_configuration(base::Channel& channel) {
   auto message = channel.receive();
   if (!message) return base::fail("cannot read the configuration: " + message.error().message);
@@ -214,7 +228,8 @@ int Link::poll_timeout(TimePoint time) const {
 }
 
 void Link::receive_messages() {
-  auto message = channel_.receive();
+  std::vector<base::UniqueFd> descriptors;
+  auto message = channel_.receive(descriptors);
   if (!message) {
     if (message.error().os_errno == EBADMSG) {
       base::log_warning("A message of arbiterd's is left unread: {}", message.error().message);
@@ -225,10 +240,10 @@ void Link::receive_messages() {
   }
   if (!*message) return;
   if (std::exchange(offered_, false)) note_adoption();
-  obey(**message);
+  obey(**message, std::move(descriptors));
 }
 
-void Link::obey(const base::Message& message) {
+void Link::obey(const base::Message& message, std::vector<base::UniqueFd> descriptors) {
   std::visit(
       [&](const auto& value) {
         using T = std::decay_t<decltype(value)>;
@@ -238,7 +253,9 @@ void Link::obey(const base::Message& message) {
         } else if constexpr (std::is_same_v<T, base::EndOverdue>) {
           callbacks_.end_overdue(value.limit, value.grace);
         } else if constexpr (std::is_same_v<T, base::ReopenLogs>) {
-          callbacks_.reopen_logs();
+          callbacks_.reopen_logs({});
+        } else if constexpr (std::is_same_v<T, base::TakeLogs>) {
+          callbacks_.reopen_logs(name_files(value, std::move(descriptors)));
         } else if constexpr (std::is_same_v<T, base::Dump>) {
           base::DumpResult result = callbacks_.dump(value.patience);
           result.token = value.token;
@@ -288,7 +305,7 @@ void Link::obey_signals() {
       callbacks_.retire(graceful_timeout_);
     }
   }
-  if (signals.reopen_logs) callbacks_.reopen_logs();
+  if (signals.reopen_logs) callbacks_.reopen_logs({});
 }
 
 void Link::flush_queue() {

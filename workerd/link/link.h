@@ -12,7 +12,8 @@
 //   SIGTERM from somebody else   callbacks.retire(graceful_timeout): the pool stays
 //   EndOverdue                   callbacks.end_overdue(limit, grace)
 //   SIGINT, SIGQUIT              callbacks.quit()
-//   ReopenLogs, SIGUSR1          callbacks.reopen_logs()
+//   TakeLogs                     callbacks.reopen_logs(files), with the files that came
+//   ReopenLogs, SIGUSR1          callbacks.reopen_logs({})
 //   Dump                         callbacks.dump(patience), with the token that came
 //   Ping                         Pong
 //   SIGABRT                      callbacks.abort(), then the process dies of SIGABRT
@@ -24,11 +25,13 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/channel.h"
 #include "base/clock.h"
@@ -39,6 +42,15 @@
 
 namespace corn::link {
 
+// Log files that arbiterd has opened, by name.
+using OpenFiles = std::map<std::string, base::UniqueFd>;
+
+// What came with the order. `files` are closed where they are too few or too many.
+OpenFiles name_files(const base::TakeLogs& order, std::vector<base::UniqueFd> files);
+
+// The descriptor of that file; -1: it isn't there.
+int find_file(const OpenFiles& files, const std::string& path);
+
 // Called on the link's thread, one at a time; all must be set and must not wait for the
 // application.
 struct Callbacks {
@@ -48,7 +60,7 @@ struct Callbacks {
   // Gives up requests that have been in the application for `limit`, and drains for the others.
   std::function<void(base::Milliseconds limit, base::Milliseconds grace)> end_overdue;
   std::function<void()> quit;
-  std::function<void()> reopen_logs;
+  std::function<void(OpenFiles files)> reopen_logs;
   // Stacks of every thread, within `patience` (0: in the usual time); the token is the link's.
   std::function<base::DumpResult(base::Milliseconds patience)> dump;
   std::function<void()> abort;    // last words; the process dies when it returns
@@ -95,7 +107,7 @@ class Link {
   void run();
   void wake() const;
   void receive_messages();
-  void obey(const base::Message& message);
+  void obey(const base::Message& message, std::vector<base::UniqueFd> descriptors);
   base::Status answer_unsupported(const base::Unsupported& message);
   void obey_signals();
   void flush_queue();

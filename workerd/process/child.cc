@@ -123,7 +123,14 @@ int work(const base::WorkerConfig& config, link::Link& link, Control& control,
 // Brings the process up to where the application can be loaded, and does its job.
 int run(const base::WorkerConfig& config, link::Link& link, Inheritance inheritance) {
   const bool serves = config.role == base::WorkerRole::kServe;
-  const base::Status prepared = prepare_process(config, inheritance);
+  Descriptors descriptors;
+  if (serves) {
+    auto taken = Descriptors::take(config, inheritance);
+    if (!taken) return boot_failed(link, config, worker_error(taken.error().message));
+    descriptors = std::move(*taken);
+  }
+  const base::Status prepared =
+      prepare_process(config, inheritance, std::move(descriptors.error_log));
   base::LogOutlets outlets;
   if (serves) {
     outlets = base::open_log_outlets(config.statsd, config.syslog);
@@ -138,14 +145,8 @@ int run(const base::WorkerConfig& config, link::Link& link, Inheritance inherita
   // What others than this function see lies not on its stack, which greenlets may be on meanwhile.
   const auto control_object = std::make_unique<Control>(config, link);
   Control& control = *control_object;
-  Descriptors descriptors;
   base::Result<link::Estate> estate = link::Estate();
-  if (serves) {
-    auto taken = Descriptors::take(config, inheritance);
-    if (!taken) return boot_failed(link, config, worker_error(taken.error().message));
-    descriptors = std::move(*taken);
-    estate = descriptors.make_estate(config);
-  }
+  if (serves) estate = descriptors.make_estate(config);
   if (!estate) return boot_failed(link, config, worker_error(estate.error().message));
   // Whoever waits for a check or for settings is gone with arbiterd.
   if (auto started =
@@ -170,13 +171,15 @@ int run(const base::WorkerConfig& config, link::Link& link, Inheritance inherita
 
 }  // namespace
 
-base::Status prepare_process(const base::WorkerConfig& config, const Inheritance& inheritance) {
+base::Status prepare_process(const base::WorkerConfig& config, const Inheritance& inheritance,
+                             base::UniqueFd error_log) {
   if (auto set = base::set_process_title(title_of(config)); !set) {
     base::log_debug("No process title: {}, ignoring", set.error().message);
   }
   // The same file as its maker's; what was opened there may have been renamed since. The
   // descriptor's number stays: crash handlers know it.
-  auto opened = inheritance.log_is_open ? base::reopen_log() : base::open_log(log_options(config));
+  auto opened = inheritance.log_is_open ? base::reopen_log(error_log.get())
+                                        : base::open_log(log_options(config), std::move(error_log));
   if (!opened) return opened;
   if (inheritance.log_is_open) {
     if (auto renewed = python::renew_crash_record(); !renewed) return renewed;

@@ -33,7 +33,9 @@ int run_child(base::UniqueFd channel, Inheritance inheritance = {});
 // ---- steps of that, for every role ----
 
 // Title, log, working directory; fails with what a forked process has failed at before.
-base::Status prepare_process(const base::WorkerConfig& config, const Inheritance& inheritance);
+// `error_log`: its file is open already.
+base::Status prepare_process(const base::WorkerConfig& config, const Inheritance& inheritance,
+                             base::UniqueFd error_log = {});
 base::Result<std::unique_ptr<python::Interpreter>> bring_up_python(const base::WorkerConfig& config,
                                                                    Inheritance& inheritance);
 

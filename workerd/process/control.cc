@@ -76,7 +76,7 @@ base::Status Control::start(Milliseconds orphan_timeout, link::Estate estate) {
        .retire = [this](Milliseconds grace) { drain(grace, false, true); },
        .end_overdue = [this](Milliseconds limit, Milliseconds grace) { end_overdue(limit, grace); },
        .quit = [this] { quit(); },
-       .reopen_logs = [this] { reopen_logs(); },
+       .reopen_logs = [this](link::OpenFiles files) { reopen_logs(std::move(files)); },
        .dump = [](Milliseconds patience) { return dump(patience); },
        .abort = [this] { abort(); },
        .overdue = [this] { overdue(); }},
@@ -87,6 +87,8 @@ void Control::begin_serving(server::Server& server) {
   const std::lock_guard lock(mutex_);
   server_ = &server;
   state_ = State::kServing;
+  if (early_files_) server.reopen_logs(link::find_file(*early_files_, config_.access_log));
+  early_files_.reset();
 }
 
 void Control::end_serving(int status) {
@@ -136,13 +138,19 @@ void Control::leave_if_booting() const {
   if (state_ == State::kBooting) ::_exit(0);
 }
 
-void Control::reopen_logs() {
-  if (auto status = base::reopen_log(); !status) base::log_error("{}", status.error().message);
+void Control::reopen_logs(link::OpenFiles files) {
+  if (auto status = base::reopen_log(link::find_file(files, config_.error_log)); !status) {
+    base::log_error("{}; the old file stays in use", status.error().message);
+  }
   if (config_.capture_output && config_.error_log != "-") {
     if (auto status = redirect_output(); !status) base::log_error("{}", status.error().message);
   }
   const std::lock_guard lock(mutex_);
-  if (server_ != nullptr) server_->reopen_logs();
+  if (server_ != nullptr) {
+    server_->reopen_logs(link::find_file(files, config_.access_log));
+  } else if (state_ == State::kBooting) {
+    early_files_ = std::move(files);
+  }
 }
 
 void Control::call_hooks(const std::vector<std::string>& names, base::Duration limit) {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,7 +43,7 @@ class Control {
   void quit();
   // Nobody is being served, and the application may take minutes to load.
   void leave_if_booting() const;
-  void reopen_logs();
+  void reopen_logs(link::OpenFiles files);
   // Those that are set of the hooks of a worker's end. Link's thread.
   static void call_hooks(const std::vector<std::string>& names, base::Duration limit);
   void abort();
@@ -54,6 +55,8 @@ class Control {
   mutable std::mutex mutex_;
   State state_ = State::kBooting;     // guarded by mutex_
   server::Server* server_ = nullptr;  // guarded by mutex_
+  // Log files that came before the server could take them; guarded by mutex_.
+  std::optional<link::OpenFiles> early_files_;
   std::atomic<bool> only_overdue_left_{false};
 };
 

@@ -26,7 +26,8 @@ std::vector<int> numbers(const std::vector<base::UniqueFd>& descriptors) {
 
 base::Result<Descriptors> Descriptors::take(const base::WorkerConfig& config,
                                             Inheritance& inheritance) {
-  const std::size_t wanted = 1 + config.listeners.size() + (config.hand_off ? 2 : 0);
+  const auto logs = config.log_files ? base::log_paths(config) : std::vector<std::string>();
+  const std::size_t wanted = 1 + config.listeners.size() + (config.hand_off ? 2 : 0) + logs.size();
   std::vector<base::UniqueFd>& given = inheritance.descriptors;
   if (!inheritance.forked) {
     for (std::size_t i = 0; i < wanted; ++i) {
@@ -44,7 +45,15 @@ base::Result<Descriptors> Descriptors::take(const base::WorkerConfig& config,
   for (std::size_t i = 0; i < config.listeners.size(); ++i) {
     taken.listeners.push_back(fence(std::move(*next++)));
   }
-  while (next != given.end()) taken.hand_off.push_back(fence(std::move(*next++)));
+  for (int end = 0; config.hand_off && end < 2; ++end) {
+    taken.hand_off.push_back(fence(std::move(*next++)));
+  }
+  for (const std::string& path : logs) {
+    const bool is_error_log = path == config.error_log && !taken.error_log;
+    base::UniqueFd& log = is_error_log ? taken.error_log : taken.access_log;
+    log = std::move(*next++);
+    ::fcntl(log.get(), F_SETFD, FD_CLOEXEC);
+  }
   given.clear();
   return taken;
 }

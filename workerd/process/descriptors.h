@@ -17,6 +17,8 @@ struct Descriptors {
   base::UniqueFd scoreboard;
   std::vector<base::UniqueFd> listeners;  // as config.listeners
   std::vector<base::UniqueFd> hand_off;   // the queue's ends, first that for sending; or none
+  base::UniqueFd error_log;               // empty: not a file, or not passed
+  base::UniqueFd access_log;              // likewise
 
   // Inherited by number, or as they came. Fails when there are fewer than `config` says.
   static base::Result<Descriptors> take(const base::WorkerConfig& config, Inheritance& inheritance);

@@ -46,7 +46,9 @@ int ForkLoop::run(base::Channel& channel, int orphaned) const {
                hook != nullptr && run_hook) {
       run_hook(*hook);
     } else if (std::holds_alternative<base::ReopenLogs>(message)) {
-      reopen_logs();
+      reopen_logs({});
+    } else if (const auto* logs = std::get_if<base::TakeLogs>(&message)) {
+      reopen_logs(link::name_files(*logs, std::move(descriptors)));
     } else if (const auto* ping = std::get_if<base::Ping>(&message)) {
       tell(channel, base::Pong{ping->token});
     } else if (const auto* leave = std::get_if<base::Leave>(&message)) {

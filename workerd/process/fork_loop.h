@@ -9,6 +9,7 @@
 #include "base/channel.h"
 #include "base/message.h"
 #include "base/unique_fd.h"
+#include "workerd/link/link.h"
 
 namespace corn::process {
 
@@ -17,7 +18,7 @@ struct ForkLoop {
   // the callee's.
   std::function<void(const base::Fork& order, std::vector<base::UniqueFd> descriptors)> fork;
   std::function<void(const base::RunHook& order)> run_hook;  // null: there are no hooks
-  std::function<void()> reopen_logs;
+  std::function<void(const link::OpenFiles& files)> reopen_logs;
 
   // Until Drain or Leave, whose status it gives, or until the channel ends: `orphaned`.
   int run(base::Channel& channel, int orphaned) const;

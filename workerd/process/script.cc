@@ -33,7 +33,7 @@ class Script {
               fork(order, std::move(descriptors));
             },
         .run_hook = nullptr,
-        .reopen_logs = [] {}};
+        .reopen_logs = [](const link::OpenFiles&) {}};
     return loop.run(channel_, 1);
   }
 

@@ -50,7 +50,7 @@ int serve(const base::WorkerConfig& config, link::Link& link, Control& control,
   const auto server = std::make_unique<server::Server>(config, std::move(descriptors.listeners),
                                                        *scoreboard, **application, retiring,
                                                        std::move(hand_off), std::move(outlets));
-  if (auto prepared = server->prepare(); !prepared) {
+  if (auto prepared = server->prepare(std::move(descriptors.access_log)); !prepared) {
     return boot_failed(link, config, worker_error(prepared.error().message));
   }
   control.begin_serving(*server);

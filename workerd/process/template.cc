@@ -49,7 +49,7 @@ class Template {
               tell(channel_, base::HookDone{order.token, base::shorten_middle(hooks_->run(
                                                              order.name, order.arguments))});
             },
-        .reopen_logs = [this] { reopen_logs(); }};
+        .reopen_logs = [this](const link::OpenFiles& files) { reopen_logs(files); }};
     const int status = loop.run(channel_, 0);
     ::signal(SIGALRM, SIG_DFL);
     ::alarm(kExitSeconds);
@@ -135,8 +135,10 @@ class Template {
     return run_child(std::move(channel), std::move(inheritance));
   }
 
-  void reopen_logs() const {
-    if (auto status = base::reopen_log(); !status) base::log_error("{}", status.error().message);
+  void reopen_logs(const link::OpenFiles& files) const {
+    if (auto status = base::reopen_log(link::find_file(files, config_.error_log)); !status) {
+      base::log_error("{}; the old file stays in use", status.error().message);
+    }
     if (config_.capture_output && config_.error_log != "-") {
       if (auto status = redirect_output(); !status) base::log_error("{}", status.error().message);
     }

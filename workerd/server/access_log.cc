@@ -33,7 +33,8 @@ bool is_pipe(int descriptor) {
 }  // namespace
 
 base::Status AccessLog::open(const std::string& path, const std::string& format,
-                             AccessFormat::Escape escape, base::LogOutlets outlets) {
+                             AccessFormat::Escape escape, base::LogOutlets outlets,
+                             base::UniqueFd file) {
   outlets_ = std::move(outlets);
   has_file_ = !path.empty();
   has_lines_ = has_file_ || outlets_.syslog;
@@ -46,10 +47,12 @@ base::Status AccessLog::open(const std::string& path, const std::string& format,
   if (!compiled) return tl::unexpected<base::Error>(compiled.error());
   format_ = std::move(*compiled);
   if (!has_file_) return {};
-  if (path != "-") {
-    auto file = open_file(path);
-    if (!file) return tl::unexpected<base::Error>(file.error());
-    file_ = std::move(*file);
+  if (path != "-" && file) {
+    file_ = std::move(file);
+  } else if (path != "-") {
+    auto opened = open_file(path);
+    if (!opened) return tl::unexpected<base::Error>(opened.error());
+    file_ = std::move(*opened);
   }
   pipe_ = is_pipe(file_ ? file_.get() : STDOUT_FILENO);
   path_ = path;
@@ -159,13 +162,19 @@ bool AccessLog::write_all(int descriptor, std::string_view bytes) {
   return true;
 }
 
-base::Status AccessLog::reopen() {
+base::Status AccessLog::reopen(int file) {
   const std::lock_guard lock(mutex_);
   flush_locked();
   if (!file_) return {};
-  auto file = open_file(path_);
-  if (!file) return tl::unexpected<base::Error>(file.error());
-  file_ = std::move(*file);
+  if (file >= 0) {
+    base::UniqueFd copy(::fcntl(file, F_DUPFD_CLOEXEC, 0));
+    if (!copy) return base::fail_errno("cannot reopen the access log " + path_, errno);
+    file_ = std::move(copy);
+  } else {
+    auto opened = open_file(path_);
+    if (!opened) return tl::unexpected<base::Error>(opened.error());
+    file_ = std::move(*opened);
+  }
   pipe_ = is_pipe(file_.get());
   return {};
 }

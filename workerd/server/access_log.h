@@ -34,10 +34,11 @@ class AccessLog {
   AccessLog& operator=(const AccessLog&) = delete;
 
   // `path`: "" is no log, "-" standard output, else a file to append to. An empty `format` is
-  // gunicorn's default, which is a JSON object in JSON. `outlets`: who else is told.
+  // gunicorn's default, which is a JSON object in JSON. `outlets`: who else is told. `file`: the
+  // file is open already.
   base::Status open(const std::string& path, const std::string& format,
                     AccessFormat::Escape escape = AccessFormat::Escape::kText,
-                    base::LogOutlets outlets = {});
+                    base::LogOutlets outlets = {}, base::UniqueFd file = {});
   // Whether anybody wants to know of requests.
   [[nodiscard]] bool enabled() const { return enabled_; }
 
@@ -52,8 +53,9 @@ class AccessLog {
   // The same for last words: not while another thread is writing, which may wait for a reader.
   void flush_unless_busy();
 
-  // Opens the file anew under its name (after rotation); keeps the old one if that fails.
-  base::Status reopen();
+  // Opens the file anew under its name (after rotation), or goes on with a copy of `file`, which is
+  // that; keeps the old one if that fails. What is held goes to the old one.
+  base::Status reopen(int file = -1);
 
  private:
   void flush_locked();

@@ -76,7 +76,7 @@ class Server::Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  base::Status prepare() {
+  base::Status prepare(base::UniqueFd access_log) {
     auto trusted = TrustedPeers::parse("forwarded_allow_ips", config_.forwarded_allow_ips);
     if (!trusted) return tl::unexpected<base::Error>(trusted.error());
     trusted_ = std::move(*trusted);
@@ -88,8 +88,8 @@ class Server::Engine {
     forwarded_scheme_ = std::move(*scheme);
     const auto escape =
         config_.log_json ? AccessFormat::Escape::kJson : AccessFormat::Escape::kText;
-    if (auto opened =
-            access_log_.open(config_.access_log, config_.access_log_format, escape, outlets_);
+    if (auto opened = access_log_.open(config_.access_log, config_.access_log_format, escape,
+                                       outlets_, std::move(access_log));
         !opened) {
       return opened;
     }
@@ -123,8 +123,8 @@ class Server::Engine {
 
   void quit() { reactor_.quit(); }
 
-  void reopen_logs() {
-    if (auto reopened = access_log_.reopen(); !reopened) {
+  void reopen_logs(int access_log) {
+    if (auto reopened = access_log_.reopen(access_log); !reopened) {
       base::log_error("{}; the old file stays in use", reopened.error().message);
     }
   }
@@ -199,7 +199,9 @@ Server::Server(const base::WorkerConfig& config, std::vector<base::UniqueFd> lis
 
 Server::~Server() = default;
 
-base::Status Server::prepare() { return engine_->prepare(); }
+base::Status Server::prepare(base::UniqueFd access_log) {
+  return engine_->prepare(std::move(access_log));
+}
 
 int Server::run() { return engine_->run(); }
 
@@ -218,7 +220,7 @@ void Server::quit() { engine_->quit(); }
 
 void Server::flush_logs() { engine_->flush_logs(); }
 
-void Server::reopen_logs() { engine_->reopen_logs(); }
+void Server::reopen_logs(int access_log) { engine_->reopen_logs(access_log); }
 
 void Server::abort_requests(base::Milliseconds limit) { engine_->abort_requests(limit); }
 

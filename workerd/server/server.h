@@ -37,8 +37,9 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   // Opens the access log and makes the event loop; fails before anything is served: a setting that
-  // isn't understood, a file that can't be opened, descriptors that have run out.
-  base::Status prepare();
+  // isn't understood, a file that can't be opened, descriptors that have run out. `access_log`: its
+  // file is open already.
+  base::Status prepare(base::UniqueFd access_log = {});
 
   // Serves until drained or told to quit; returns the process's exit status. In sync the
   // application runs on the calling thread, so that run() can't return before the application does.
@@ -66,8 +67,9 @@ class Server {
   // Return from run() as soon as possible, cutting requests off.
   void quit();
 
-  // Opens the access log anew; if that fails the old file stays in use, which is logged.
-  void reopen_logs();
+  // Opens the access log anew, or takes a copy of `access_log` for it; if that fails the old file
+  // stays in use, which is logged.
+  void reopen_logs(int access_log = -1);
 
   // For a process that is about to leave without unwinding: writes what the access log holds,
   // unless a thread is busy with that.

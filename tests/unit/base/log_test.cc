@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -88,6 +89,23 @@ TEST_F(LogTest, ReopenWritesToTheNewFileAfterRotation) {
   EXPECT_EQ(content(path("log")).find("before"), std::string::npos);
   EXPECT_NE(content(path("log")).find("after"), std::string::npos);
   EXPECT_NE(content(path("log.1")).find("before"), std::string::npos);
+}
+
+TEST_F(LogTest, FilesThatAreOpenAlreadyAreTakenWhateverTheName) {
+  const auto make = [this](const char* name) {
+    return UniqueFd(::open(path(name).c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+  };
+  ASSERT_TRUE(open_log({path("missing/log"), LogLevel::kInfo, LogFormat::kText}, make("one")));
+  log_info("before");
+  const int number = log_descriptor();
+  {
+    const UniqueFd two = make("two");
+    ASSERT_TRUE(reopen_log(two.get()));
+  }
+  log_info("after");
+  EXPECT_EQ(log_descriptor(), number);
+  EXPECT_NE(content(path("one")).find("before"), std::string::npos);
+  EXPECT_NE(content(path("two")).find("after"), std::string::npos);
 }
 
 TEST_F(LogTest, UnwritablePathIsAnErrorNamingIt) {

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -56,7 +57,12 @@ class Calls {
                   std::to_string(grace.count()));
             },
         .quit = [this] { add("quit"); },
-        .reopen_logs = [this] { add("reopen_logs"); },
+        .reopen_logs =
+            [this](const OpenFiles& files) {
+              std::string names;
+              for (const auto& [name, file] : files) names += " " + name;
+              add("reopen_logs" + names);
+            },
         .dump =
             [this](Milliseconds patience) {
               add("dump" + (patience.count() > 0 ? " " + std::to_string(patience.count()) : ""));
@@ -132,6 +138,15 @@ TEST_F(ConfigurationTest, AnotherFirstMessageIsRefused) {
 TEST_F(ConfigurationTest, AnArbiterThatDiedFirstIsNamed) {
   arbiter_ = Channel();
   EXPECT_FALSE(receive_configuration(child_));
+}
+
+TEST_F(LinkTest, LogFilesThatCameAreTakenByTheirNames) {
+  start();
+  const base::UniqueFd file(::memfd_create("log", MFD_CLOEXEC));
+  ASSERT_TRUE(arbiter_.send(base::TakeLogs{{"/b", "/a"}}, {file.get(), file.get()}));
+  // Nobody knows which of the two this is.
+  ASSERT_TRUE(arbiter_.send(base::TakeLogs{{"/b", "/a"}}, {file.get()}));
+  EXPECT_THAT(calls_.wait_for(2), ElementsAre("reopen_logs /a /b", "reopen_logs"));
 }
 
 TEST_F(LinkTest, MessagesAreObeyedInOrder) {

@@ -269,6 +269,26 @@ TEST_F(AccessLogTest, ReopenWritesToTheNewFileAndLosesNothing) {
   EXPECT_EQ(content(path_), "200\n");
 }
 
+TEST_F(AccessLogTest, FilesThatAreOpenAlreadyAreTakenWhateverTheName) {
+  const auto make = [this](const char* name) {
+    const std::string path = directory_ + name;
+    return base::UniqueFd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+  };
+  const std::string path = directory_ + "/missing/access.log";
+  AccessLog log;
+  ASSERT_TRUE(log.open(path, "%(s)s", AccessFormat::Escape::kText, {}, make("/one")));
+  log.add(record_);
+  {
+    const base::UniqueFd two = make("/two");
+    ASSERT_TRUE(log.reopen(two.get()));
+  }
+  log.add(record_);
+  log.add(record_);
+  log.flush();
+  EXPECT_EQ(content(directory_ + "/one"), "200\n");
+  EXPECT_EQ(content(directory_ + "/two"), "200\n200\n");
+}
+
 TEST_F(AccessLogTest, FailedReopenKeepsTheOldFile) {
   AccessLog log;
   std::filesystem::create_directory(directory_ + "/logs");
