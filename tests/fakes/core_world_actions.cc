@@ -193,7 +193,7 @@ void CoreWorld::execute(const core::Accepted& action) {
 }
 
 void CoreWorld::execute(const core::ReopenLogs& action) {
-  feed(core::LogsReopened{action.id, good_times_ || chance(70) ? "" : "no space"});
+  feed(core::LogsReopened{action.id, action.id.value % 3 == 0 ? "no space" : ""});
 }
 
 void CoreWorld::execute(const core::CheckUpgrade&) {
