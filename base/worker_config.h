@@ -48,6 +48,9 @@ struct WorkerConfig {
   std::uint64_t worker_id = 0;  // never reused within an instance
   std::uint32_t age = 0;        // ordinal of the worker in its pool, gunicorn's worker.age
   bool multiprocess = false;    // wsgi.multiprocess: the pool's target is over 1
+  // Nobody else has the pool's sockets but arbiterd while this worker drains (`exclusive`, target
+  // 1): should arbiterd die then, the next one has them from here.
+  bool keeps_sockets = false;
 
   // Application
   std::string application;  // "module:callable", "module:factory()", or a path to lib.so[:symbol]
@@ -161,7 +164,8 @@ void fields(Archive& a, ListenerInfo& v) {
 template <class Archive>
 void fields(Archive& a, WorkerConfig& v) {
   a(v.role), a(v.instance), a(v.pool), a(v.generation), a(v.worker_id), a(v.age);
-  a(v.multiprocess), a(v.application), a(v.worker_class), a(v.threads), a(v.working_directory);
+  a(v.multiprocess), a(v.keeps_sockets), a(v.application), a(v.worker_class), a(v.threads),
+      a(v.working_directory);
   a(v.python_path), a(v.virtual_env), a(v.config_file), a(v.script), a(v.preload), a(v.warm_up);
   a(v.settings);
   a(v.timeout), a(v.graceful_timeout), a(v.keep_alive), a(v.request_timeout), a(v.header_timeout);

@@ -64,6 +64,8 @@ base::Result<SpawnPlan> Arbiter::plan_spawn(const core::SpawnWorker& action) con
   config.worker_id = action.worker.value;
   config.age = action.age;
   config.multiprocess = action.target > 1;
+  config.keeps_sockets =
+      !config.multiprocess && generation.settings.spec.handover == core::Handover::kExclusive;
   config.adoption_socket = launch_.adoption_socket;
   // What is a template's alone.
   config.settings.clear();
@@ -150,6 +152,10 @@ void Arbiter::execute(const core::SpawnWorker& action) {
 void Arbiter::execute(const core::DrainWorker& action) {
   const auto found = workers_.find(action.worker);
   if (found == workers_.end()) return;
+  // The pool doesn't come back: its workers empty the accept queues, and the last one closes them.
+  if (action.empty_backlog && is_leaving(found->second.pool)) {
+    stop_listening(pools_[found->second.pool]);
+  }
   const bool sent =
       found->second.channel &&
       found->second.channel.send(base::Drain{to_milliseconds(action.grace), action.empty_backlog});
@@ -209,6 +215,7 @@ void Arbiter::execute(const core::InspectWorker& action) {
 void Arbiter::execute(const core::LoadSettings&) {
   load_settings(errands(), launch_, invocation_, [this](base::Result<config::Settings> settings) {
     if (!settings) return feed(core::SettingsFailed{settings.error().message});
+    if (phase_ == core::Phase::kStopping) return;  // nothing is opened any more
     auto loaded = open_listeners(std::move(*settings), pools_, {});
     if (!loaded) return feed(core::SettingsFailed{loaded.error().message});
     auto logs = open_log_files(loaded->settings, LogFile::When::kRunning);
@@ -406,6 +413,8 @@ void Arbiter::execute(const core::SetPhase& action) {
       break;
     case core::Phase::kStopping:
       std::ignore = notifier_.stopping();
+      loaded_.pools.clear();
+      for (auto& [name, pool] : pools_) stop_listening(pool);
       break;
   }
 }

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <random>
@@ -344,6 +345,12 @@ bool Arbiter::is_booting(core::WorkerId id) const {
     }
   }
   return false;
+}
+
+bool Arbiter::is_leaving(const std::string& pool) const {
+  const std::vector<core::PoolSnapshot> pools = supervisor_.snapshot().pools;
+  return std::ranges::any_of(
+      pools, [&](const core::PoolSnapshot& one) { return one.name == pool && one.leaving; });
 }
 
 ErrandContext Arbiter::errands() { return {*loop_, *children_, launcher_, timers_, script_}; }

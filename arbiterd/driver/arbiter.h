@@ -157,6 +157,7 @@ class Arbiter {
   void note_target(const std::string& pool);
   void end_supervision();
   [[nodiscard]] bool is_booting(core::WorkerId id) const;
+  [[nodiscard]] bool is_leaving(const std::string& pool) const;
 
   // ---- views (status.cc) ----
   [[nodiscard]] StatusSnapshot status() const;

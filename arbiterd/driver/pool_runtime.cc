@@ -193,6 +193,10 @@ double PoolTotals::latency_ms(double quantile) const {
   return 0;
 }
 
+void stop_listening(PoolRuntime& pool) {
+  for (auto& [number, generation] : pool.generations) generation.listeners.clear();
+}
+
 base::Result<LoadedSettings> open_listeners(config::Settings settings,
                                             const std::map<std::string, PoolRuntime>& running,
                                             const std::vector<os::BindAddress>& inherited,

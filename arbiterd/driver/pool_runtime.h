@@ -53,6 +53,10 @@ struct PoolRuntime {
   PoolTotals totals;
 };
 
+// Closes the pool's listeners here, before its workers close theirs; those that another pool has
+// too stay.
+void stop_listening(PoolRuntime& pool);
+
 // All settings as loaded last, listeners open, waiting for the core to begin generations with them.
 struct LoadedSettings {
   config::Settings settings;

@@ -186,6 +186,11 @@ bool Link::orphaned() const {
   return orphaned_;
 }
 
+std::vector<base::UniqueFd> Link::release_listeners() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(estate_.listeners, {});
+}
+
 void Link::wake() const {
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t n = ::write(wake_fd_, &one, sizeof one);

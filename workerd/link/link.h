@@ -101,6 +101,10 @@ class Link {
 
   [[nodiscard]] bool orphaned() const;
 
+  // Gives the estate's listening sockets to the caller: another arbiterd is offered none. Any
+  // thread.
+  std::vector<base::UniqueFd> release_listeners();
+
  private:
   Link(base::UniqueFd channel, base::UniqueFd wake);
 
@@ -122,7 +126,6 @@ class Link {
   Callbacks callbacks_;
   base::Milliseconds graceful_timeout_{0};
   base::Milliseconds orphan_timeout_{0};
-  Estate estate_;
 
   // Link thread only, once it runs.
   std::optional<base::TimePoint> orphan_deadline_;
@@ -133,6 +136,7 @@ class Link {
   // Guarded by mutex_.
   mutable std::mutex mutex_;
   base::Channel channel_;
+  Estate estate_;
   std::deque<base::Message> queue_;
   std::optional<base::TimePoint> exit_deadline_;
   int exit_status_ = 0;

@@ -68,4 +68,9 @@ base::Result<link::Estate> Descriptors::make_estate(const base::WorkerConfig& co
   return estate;
 }
 
+void close_copies(std::vector<base::UniqueFd> listeners) {
+  for (const base::UniqueFd& listener : listeners) server::open_across_forks(listener.get());
+  listeners.clear();
+}
+
 }  // namespace corn::process

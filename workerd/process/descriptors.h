@@ -27,4 +27,7 @@ struct Descriptors {
   [[nodiscard]] base::Result<link::Estate> make_estate(const base::WorkerConfig& config) const;
 };
 
+// Closes what the estate held.
+void close_copies(std::vector<base::UniqueFd> listeners);
+
 }  // namespace corn::process

@@ -53,6 +53,9 @@ int serve(const base::WorkerConfig& config, link::Link& link, Control& control,
   if (auto prepared = server->prepare(std::move(descriptors.access_log)); !prepared) {
     return boot_failed(link, config, worker_error(prepared.error().message));
   }
+  server->on_close([&link, &config](bool nobody_left) {
+    if (nobody_left || !config.keeps_sockets) close_copies(link.release_listeners());
+  });
   control.begin_serving(*server);
   if (files != nullptr) files->tell_always(tell_of);
   tell(link, base::Ready{});

@@ -54,7 +54,7 @@ void Acceptor::watch(bool wanted) {
 }
 
 std::optional<Accepted> Acceptor::accept(std::size_t index, base::TimePoint now) {
-  if (index >= listeners_.size() || paused_until_) return std::nullopt;
+  if (index >= listeners_.size() || !listeners_[index] || paused_until_) return std::nullopt;
   for (;;) {
     Accepted accepted;
     socklen_t size = sizeof(accepted.peer);
@@ -95,8 +95,12 @@ void Acceptor::end_pause(base::TimePoint now) {
 
 void Acceptor::close() {
   watch(false);
-  for (const base::UniqueFd& listener : listeners_) open_across_forks(listener.get());
-  listeners_.clear();
+  for (std::size_t i = 0; i < listeners_.size(); ++i) close(i);
+}
+
+void Acceptor::close(std::size_t index) {
+  open_across_forks(listeners_[index].get());
+  listeners_[index].reset();
 }
 
 }  // namespace corn::server

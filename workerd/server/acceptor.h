@@ -48,8 +48,9 @@ class Acceptor {
   // Accepting fails for want of descriptors or memory: it pauses.
   void pause(int os_errno, base::TimePoint now);
 
-  // Closes the sockets; others who hold them go on.
+  // Closes the sockets, or one that isn't watched; others who hold them go on.
   void close();
+  void close(std::size_t index);
 
  private:
   std::vector<base::UniqueFd> listeners_;

@@ -99,7 +99,8 @@ base::Status Reactor::open() {
 
 bool Reactor::done() const {
   return quit_ || cut_ || (abort_over_ && open_ == 0) ||
-         (commons_.leaving.load(std::memory_order_relaxed) != Leaving::kNo && open_ == 0);
+         (commons_.leaving.load(std::memory_order_relaxed) != Leaving::kNo && open_ == 0 &&
+          !emptying_);
 }
 
 void Reactor::turn() {
@@ -121,6 +122,7 @@ bool Reactor::step() {
       next_look_ = now_ + kLookInterval;
       look_for_newcomers();
     }
+    if (emptying_) empty_accept_queues();
     if (aborting_) check_abort();
     if (ending_overdue_) check_what_is_left();
     return true;
@@ -163,15 +165,15 @@ void Reactor::handle_event(const epoll_event& event) {
   }
 }
 
-void Reactor::accept_from(std::size_t listener, std::size_t most) {
+bool Reactor::accept_from(std::size_t listener, std::size_t most) {
   for (; most > 0; --most) {
     Connection* idle = nullptr;
     if (open_ >= commons_.config.worker_connections) {
       idle = replaceable();
-      if (idle == nullptr) return;
+      if (idle == nullptr) return false;
     }
     auto accepted = acceptor_.accept(listener, now_);
-    if (!accepted) return;
+    if (!accepted) return !acceptor_.paused_until();
     if (idle != nullptr) replace(*idle);
     const auto& listeners = commons_.config.listeners;
     ConnectionStart start;
@@ -182,10 +184,14 @@ void Reactor::accept_from(std::size_t listener, std::size_t most) {
         add_connection(std::move(accepted->socket), accepted->peer, std::move(start));
     if (connection == nullptr) continue;
     base::add(commons_.scoreboard.accepted);
-    if (!policy_.takes_request_with_connection()) continue;
-    connection->on_event(EPOLLIN, now_);
+    // One that goes on to another worker is left unread.
+    if (!is_passing_on()) {
+      if (!policy_.takes_request_with_connection()) continue;
+      connection->on_event(EPOLLIN, now_);
+    }
     settle(*connection);
   }
+  return false;
 }
 
 bool Reactor::watch(int socket, ConnectionId id) const {

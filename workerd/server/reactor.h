@@ -82,6 +82,9 @@ class Reactor {
   // Drained, quit, or put down: turn() has nothing more to do.
   [[nodiscard]] bool done() const;
 
+  // See Server::on_close(). Before anything else.
+  void on_close(std::function<void(bool)> tell) { on_close_ = std::move(tell); }
+
   // ---- any thread ----
   // See Server::drain().
   void drain(base::Milliseconds grace, bool empty_backlog, bool may_be_last);
@@ -130,7 +133,8 @@ class Reactor {
   void post(const Letter& letter);
   void read_mail();
   void handle_event(const epoll_event& event);
-  void accept_from(std::size_t listener, std::size_t most);
+  // True: nobody is left waiting there.
+  bool accept_from(std::size_t listener, std::size_t most);
   // Null: it can't be watched, and is closed. `start`: all but the peer's rights.
   Connection* add_connection(base::UniqueFd socket, const sockaddr_storage& peer,
                              ConnectionStart start);
@@ -170,7 +174,9 @@ class Reactor {
   [[nodiscard]] int poll_timeout() const;
   void beat();
   void start_drain(base::Milliseconds grace, bool empty_backlog, bool may_be_last = false);
-  void stop_accepting(bool keep_listeners);
+  void stop_accepting();
+  void close_listeners(bool nobody_left);
+  void empty_accept_queues();
   // ---- reactor_overdue.cc ----
   void start_ending_overdue(const Letter& order);
   void check_what_is_left();
@@ -210,6 +216,8 @@ class Reactor {
   std::optional<base::TimePoint> room_check_;
   std::optional<base::TimePoint> last_room_complaint_;
 
+  std::function<void(bool nobody_left)> on_close_;
+
   std::vector<Place> places_;
   std::vector<std::uint32_t> free_places_;
   std::size_t open_ = 0;
@@ -227,6 +235,7 @@ class Reactor {
   base::TimePoint now_;
   base::TimePoint last_beat_;
   std::optional<base::TimePoint> grace_end_;
+  bool emptying_ = false;  // accept queues, before their sockets are closed
   bool cut_ = false;
   bool quit_ = false;
   bool aborting_ = false;

@@ -5,6 +5,14 @@
 #include "workerd/server/reactor.h"
 
 namespace corn::server {
+namespace {
+
+constexpr std::size_t kAll = ~std::size_t{0};
+// Connections that a worker on its way out passes on from an accept queue; fewer than go into the
+// hand-off queue (net.unix.max_dgram_qlen).
+constexpr std::size_t kFew = 8;
+
+}  // namespace
 
 void Reactor::drain(base::Milliseconds grace, bool empty_backlog, bool may_be_last) {
   Letter letter;
@@ -33,11 +41,10 @@ void Reactor::start_drain(base::Milliseconds grace, bool empty_backlog, bool may
   if (leaving > before) commons_.leaving.store(leaving, std::memory_order_relaxed);
   if (empty_backlog && leaving > before) {
     hand_off_retry_.reset();
-    constexpr std::size_t kAll = ~std::size_t{0};
     take_over(kAll);
-    for (std::size_t i = 0; i < acceptor_.size(); ++i) accept_from(i, kAll);
   }
-  stop_accepting(may_be_last && !empty_backlog);
+  stop_accepting();
+  if (empty_backlog || !may_be_last) close_listeners(empty_backlog);
   if (leaving <= before) return;
   for_each([this](Connection& connection) {
     connection.drain(now_);
@@ -45,12 +52,41 @@ void Reactor::start_drain(base::Milliseconds grace, bool empty_backlog, bool may
   });
 }
 
-void Reactor::stop_accepting(bool keep_listeners) {
+void Reactor::stop_accepting() {
   const bool watched = acceptor_.watching();
   acceptor_.watch(false);
   // Whoever came just now has woken nobody else.
   if (watched) hand_off_.tell_of_newcomers();
-  if (!keep_listeners) acceptor_.close();
+}
+
+// At once, even while the application is busy: with the last worker's copy the kernel begins to
+// refuse newcomers, instead of letting them wait for nobody. Whoever waits then would be reset, so
+// that the last thing done with a socket is to look at its queue. Where others go on serving it
+// they are given the few who wait: the address may be one that the pool no longer has.
+void Reactor::close_listeners(bool nobody_left) {
+  if (on_close_) on_close_(nobody_left);
+  if (nobody_left) {
+    emptying_ = true;
+    empty_accept_queues();
+    return;
+  }
+  for (std::size_t i = 0; i < acceptor_.size(); ++i) {
+    if (is_passing_on()) accept_from(i, kFew);
+    acceptor_.close(i);
+  }
+}
+
+// What finds no room now is taken when there is some.
+void Reactor::empty_accept_queues() {
+  acceptor_.end_pause(now_);
+  emptying_ = false;
+  for (std::size_t i = 0; i < acceptor_.size(); ++i) {
+    if (accept_from(i, kAll)) {
+      acceptor_.close(i);
+    } else {
+      emptying_ = true;
+    }
+  }
 }
 
 // The grace is over: nobody is answered any more.
@@ -65,7 +101,8 @@ void Reactor::cut() {
 void Reactor::start_abort() {
   if (aborting_) return;
   aborting_ = true;
-  stop_accepting(false);
+  stop_accepting();
+  acceptor_.close();
   const bool others_left = commons_.leaving.load(std::memory_order_relaxed) <= Leaving::kPassingOn;
   for_each([this, others_left](Connection& connection) {
     if (others_left && connection.can_pass_on() && hand_over(connection)) return;

@@ -96,6 +96,8 @@ class Server::Engine {
     return reactor_.open();
   }
 
+  void on_close(std::function<void(bool)> tell) { reactor_.on_close(std::move(tell)); }
+
   int run() {
     worker_class_->run(reactor_);
     access_log_.flush();
@@ -201,6 +203,10 @@ Server::~Server() = default;
 
 base::Status Server::prepare(base::UniqueFd access_log) {
   return engine_->prepare(std::move(access_log));
+}
+
+void Server::on_close(std::function<void(bool nobody_left)> tell) {
+  engine_->on_close(std::move(tell));
 }
 
 int Server::run() { return engine_->run(); }

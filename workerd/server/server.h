@@ -41,6 +41,12 @@ class Server {
   // file is open already.
   base::Status prepare(base::UniqueFd access_log = {});
 
+  // `tell` is called before the worker closes its listening sockets, by the loop: copies of them
+  // elsewhere in the process are to go first, so that the accept queue can be looked at last. It
+  // says whether nobody else will serve, and may be called again when that turns out later. Before
+  // run().
+  void on_close(std::function<void(bool nobody_left)> tell);
+
   // Serves until drained or told to quit; returns the process's exit status. In sync the
   // application runs on the calling thread, so that run() can't return before the application does.
   int run();

@@ -89,6 +89,33 @@ TEST_P(DrainingTest, BacklogIsServedBeforeTheEnd) {
   EXPECT_TRUE(server.wait_until_ended());
 }
 
+TEST_P(DrainingTest, BacklogIsServedThoughThereIsNoRoomForAllOfItAtOnce) {
+  config_.worker_connections = config_.threads;
+  TestServer server(config_);
+  std::vector<std::unique_ptr<Client>> holders;
+  for (std::uint32_t i = 0; i < config_.threads; ++i) {
+    holders.push_back(std::make_unique<Client>(server.port()));
+    holders.back()->send(get_request("/hold"));
+  }
+  ASSERT_TRUE(server.application().gate().wait_for(static_cast<int>(config_.threads)));
+  std::vector<std::unique_ptr<Client>> waiting;
+  for (int i = 0; i < 5; ++i) {
+    waiting.push_back(std::make_unique<Client>(server.port()));
+    waiting.back()->send(get_request("/hello"));
+  }
+  server.server().drain(kGrace, true);
+  server.application().gate().open();
+  for (auto& client : holders) {
+    EXPECT_EQ(client->read_response().status, 200);
+    client->close();
+  }
+  for (auto& client : waiting) {
+    EXPECT_EQ(client->read_response().status, 200);
+    client->close();
+  }
+  EXPECT_TRUE(server.wait_until_ended());
+}
+
 TEST_P(DrainingTest, ShutdownDoesNotWaitForKeepAliveTimes) {
   config_.keep_alive = milliseconds(60'000);
   TestServer server(config_);
