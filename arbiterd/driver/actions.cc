@@ -415,6 +415,8 @@ void Arbiter::execute(const core::SetPhase& action) {
       std::ignore = notifier_.stopping();
       loaded_.pools.clear();
       for (auto& [name, pool] : pools_) stop_listening(pool);
+      // When those who wait for them have been called off.
+      timers_.at(loop_->now(), [this] { templates_->end_loading(); });
       break;
   }
 }

@@ -99,7 +99,12 @@ void TemplateProcess::leave_if_done() {
   const bool busy = ready_ && !boot_error_ && !requests_.idle();
   if (!retiring_ || told_to_leave_ || pid_ == 0 || busy) return;
   told_to_leave_ = true;
-  // One that loads the application doesn't listen.
+  // One that loads the application doesn't listen, and nobody is served by it.
+  if (!ready_ && !boot_error_) {
+    killed_ = true;
+    std::ignore = context_.children.send_signal(pid_, SIGKILL);
+    return;
+  }
   if (!ready_ || !channel_.send(base::Drain{})) {
     std::ignore = context_.children.send_signal(pid_, SIGTERM);
   }

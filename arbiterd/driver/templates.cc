@@ -375,6 +375,13 @@ bool Templates::forking() const {
   return std::ranges::any_of(pending_, [](const auto& entry) { return entry.second.given; });
 }
 
+void Templates::end_loading() {
+  const auto templates = templates_;
+  for (const auto& each : templates) {
+    if (!each->ready() && each->requests().idle()) each->retire();
+  }
+}
+
 void Templates::leave_all(std::function<void()> done) {
   generations_.clear();
   if (templates_.empty()) return done();

@@ -74,6 +74,9 @@ class Templates final : private TemplateProcess::Observer {
   // it is being forked just now, it gets the signal as soon as it is there.
   bool call_off(core::WorkerId worker, int signal);
 
+  // Those that still load the application for nobody end at once.
+  void end_loading();
+
   // Whether that generation has begun here and is not retired.
   [[nodiscard]] bool has(const std::string& pool, core::Generation generation) const {
     return generations_.contains({pool, generation});

@@ -230,3 +230,24 @@ def test_saved_file_reloads_a_preloaded_application(site):
     site.write("code.py", IMPORTED_BY.format(number=22))
     wait_until(lambda: answer(arbiter)[0] == 22, "the new code to serve")
     assert arbiter.stop() == 0
+
+
+# Loads for ever once there is a file "hang".
+HANGS = "import os, pathlib, time\nif os.path.exists('hang'):\n    pathlib.Path('inside').touch()\n" \
+        "    time.sleep(3600)\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["term", "int"])
+@pytest.mark.parametrize("reload", [False, True], ids=["start", "reload"])
+def test_template_that_still_loads_ends_with_the_shutdown(site, number, reload):
+    site.write("code.py", HANGS + IMPORTED_BY.format(number=1))
+    if not reload:
+        (site.app / "hang").touch()
+    arbiter = site.start("-w", "2", "--preload", "code:application", ready=reload)
+    if reload:
+        (site.app / "hang").touch()
+        arbiter.send(signal.SIGHUP)
+    wait_until((site.app / "inside").exists, "the template to load")
+    assert arbiter.stop(number) == 0
+    assert "[ERROR]" not in arbiter.log()
+    site.assert_nothing_left()
