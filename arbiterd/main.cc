@@ -12,6 +12,7 @@
 #include "arbiterd/driver/script_process.h"
 #include "arbiterd/driver/settings_loader.h"
 #include "arbiterd/driver/start.h"
+#include "arbiterd/os/signals.h"
 #include "base/log.h"
 
 namespace {
@@ -76,6 +77,17 @@ int serve(const config::Invocation& invocation, const std::string& program,
   return status;
 }
 
+// A signal has ended the start: the server was told to stop, and has; whoever has asked for
+// something else doesn't get it, which is said as a shell says it.
+int end_early(const config::Invocation& invocation, int signal) {
+  const std::string name = os::signal_name(signal);
+  if (invocation.mode == config::Mode::kServe) {
+    base::log_info("Shutting down: signal {} before the start", name);
+    return 0;
+  }
+  return refuse(128 + signal, "interrupted by signal " + name);
+}
+
 // Whether this program could go on from the state of a running arbiter: tells its version, or why
 // not.
 int check_upgrade(const config::Invocation& invocation, const base::UniqueFd& state) {
@@ -86,7 +98,8 @@ int check_upgrade(const config::Invocation& invocation, const base::UniqueFd& st
   if (!launch) return refuse(1, launch.error().message);
   // A script serves the running arbiter alone, which reads its settings again afterwards.
   if (!invocation.script) {
-    auto settings = driver::load_settings_now(*launch, invocation, nullptr);
+    int signal = 0;
+    auto settings = driver::load_settings_now(*launch, invocation, nullptr, &signal);
     if (!settings) return refuse(2, settings.error().message);
     // Without an answer to give it is an older version that asks, which passes no sockets.
     if (!trial.empty()) {
@@ -115,7 +128,7 @@ int take_over(const std::vector<std::string>& arguments,
     if (!read) return tl::unexpected(read.error());
     auto prepared = driver::prepare_process(*read, &*estate);
     if (!prepared) return tl::unexpected(prepared.error());
-    auto loaded = driver::load_settings_now(*prepared, *read, script);
+    auto loaded = driver::load_settings_now(*prepared, *read, script, nullptr);
     if (!loaded) return tl::unexpected(loaded.error());
     invocation = std::move(*read);
     launch = std::move(*prepared);
@@ -148,7 +161,9 @@ int run(int argc, char** argv, const std::map<std::string, std::string>& environ
   if (to_check) return check_upgrade(*invocation, *to_check);
   auto launch = driver::prepare_process(*invocation, nullptr);
   if (!launch) return refuse(1, launch.error().message);
-  auto settings = driver::load_settings_now(*launch, *invocation, script);
+  int signal = 0;
+  auto settings = driver::load_settings_now(*launch, *invocation, script, &signal);
+  if (signal != 0) return end_early(*invocation, signal);
   if (!settings) return refuse(2, settings.error().message);
   switch (invocation->mode) {
     case config::Mode::kPrintConfig:
@@ -158,7 +173,8 @@ int run(int argc, char** argv, const std::map<std::string, std::string>& environ
       for (const std::string& note : settings->notes) {
         std::fprintf(stderr, "arbiterd: warning: %s\n", note.c_str());
       }
-      const auto loads = driver::check_applications_now(*launch, *settings, script);
+      const auto loads = driver::check_applications_now(*launch, *settings, script, &signal);
+      if (signal != 0) return end_early(*invocation, signal);
       return loads ? 0 : refuse(1, loads.error().message);
     }
     case config::Mode::kServe:

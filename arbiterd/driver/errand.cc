@@ -13,7 +13,13 @@
 namespace corn::driver {
 
 Errand::Errand(const ErrandContext& context, std::string name, Done done)
-    : context_(context), name_(std::move(name)), done_(std::move(done)) {}
+    : context_(context), name_(std::move(name)), done_(std::move(done)) {
+  if (context_.under_way != nullptr) context_.under_way->insert(this);
+}
+
+Errand::~Errand() {
+  if (context_.under_way != nullptr) context_.under_way->erase(this);
+}
 
 void start_process(const ErrandContext& context, const LaunchContext& launch,
                    const config::PoolSettings& pool, const base::WorkerConfig& config,
@@ -34,14 +40,25 @@ void Errand::start(const ErrandContext& context, const LaunchContext& launch,
   const std::shared_ptr<Errand> errand(new Errand(context, std::move(name), std::move(done)));
   // The callbacks hold the errand alive until its process has ended.
   errand->timer_ = context.timers.at(context.loop.now() + limit, [errand, limit] {
-    errand->overdue_ = fmt::format("{} gave no answer within {} s and was killed", errand->name_,
-                                   std::chrono::duration_cast<std::chrono::seconds>(limit).count());
-    if (errand->pid_ == 0) return errand->done_(base::fail(errand->overdue_));
-    std::ignore = errand->context_.children.send_signal(errand->pid_, SIGKILL);
+    errand->call_off(fmt::format("{} gave no answer within {} s and was killed", errand->name_,
+                                 std::chrono::duration_cast<std::chrono::seconds>(limit).count()));
   });
   start_process(context, launch, pool, config, [errand](base::Result<LaunchedWorkerd> launched) {
     errand->on_start(std::move(launched));
   });
+}
+
+void Errand::call_off(const std::string& why) {
+  const auto self = shared_from_this();
+  if (!why_killed_.empty()) return;
+  why_killed_ = why;
+  if (pid_ != 0) {
+    ::kill(-pid_, SIGKILL);  // its process group; not reaped yet, so that the number is its own
+    std::ignore = context_.children.send_signal(pid_, SIGKILL);
+    return;
+  }
+  context_.timers.cancel(timer_);
+  done_(base::fail(why));
 }
 
 void Errand::finish_later(const base::Error& error) {
@@ -51,7 +68,7 @@ void Errand::finish_later(const base::Error& error) {
 }
 
 void Errand::on_start(base::Result<LaunchedWorkerd> launched) {
-  if (!overdue_.empty()) return;  // it finds its channel closed
+  if (!why_killed_.empty()) return;  // it finds its channel closed
   if (!launched) return finish_later(launched.error());
   pid_ = launched->child.pid;
   channel_ = std::move(launched->channel);
@@ -84,7 +101,7 @@ void Errand::on_exit(const os::ExitStatus& status) {
   context_.loop.unwatch(channel_.descriptor());
   context_.timers.cancel(timer_);
   if (answer_) return done_(std::move(*answer_));
-  if (!overdue_.empty()) return done_(base::fail(overdue_));
+  if (!why_killed_.empty()) return done_(base::fail(why_killed_));
   done_(base::fail(fmt::format("{}: workerd ended without an answer ({})", name_,
                                core::to_string(to_core(status)))));
 }

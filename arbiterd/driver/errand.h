@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "arbiterd/driver/launch_plan.h"
@@ -13,6 +14,7 @@
 
 namespace corn::driver {
 
+class Errand;
 class ScriptProcess;
 
 // What errands run on; all outlive them. Loop thread only.
@@ -22,6 +24,7 @@ struct ErrandContext {
   os::ProcessLauncher& launcher;
   Timers& timers;
   ScriptProcess* script = nullptr;  // whose forks all processes are; null: workerd is executed
+  std::set<Errand*>* under_way = nullptr;  // where somebody wants to call them off
 };
 
 // Starts a process that gets nothing but a channel: workerd, or a fork of the script, which takes
@@ -43,6 +46,13 @@ class Errand : public std::enable_shared_from_this<Errand> {
   static void start(const ErrandContext& context, const LaunchContext& launch,
                     const config::PoolSettings& pool, const base::WorkerConfig& config,
                     std::string name, base::Duration limit, Done done);
+  ~Errand();
+  Errand(const Errand&) = delete;
+  Errand& operator=(const Errand&) = delete;
+
+  // Kills its process, with the programs it has started: `done` is called with `why` when that has
+  // ended, or from within while there is none.
+  void call_off(const std::string& why);
 
  private:
   Errand(const ErrandContext& context, std::string name, Done done);
@@ -58,7 +68,7 @@ class Errand : public std::enable_shared_from_this<Errand> {
   base::Channel channel_;
   std::optional<base::Message> answer_;
   Timers::Id timer_{};
-  std::string overdue_;  // set when the limit has passed
+  std::string why_killed_;
 };
 
 }  // namespace corn::driver

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "arbiterd/driver/script_process.h"
+#include "arbiterd/os/signals.h"
 
 namespace corn::driver {
 namespace {
@@ -37,16 +38,32 @@ void check_from(const ErrandContext& context, const LaunchContext& launch,
                 });
 }
 
-// Runs `begin`, which is given a callback to end with, on a loop of its own.
+// Runs `begin`, which is given a callback to end with, on a loop of its own. `signal`: what has
+// ended it early; null: signals stay pending.
 template <typename T, typename Begin>
-base::Result<T> run_to_end(ScriptProcess* script, Begin begin) {
+base::Result<T> run_to_end(ScriptProcess* script, int* signal, Begin begin) {
+  std::set<Errand*> under_way;  // outlives them all
   auto loop = os::EpollLoop::create();
   if (!loop) return tl::unexpected(loop.error());
   os::PidfdChildWatch children(**loop);
   os::CloneLauncher launcher;
   std::optional<Timers> timers;
   timers.emplace([&] { (*loop)->set_deadline(timers->next()); });
-  const ErrandContext context{**loop, children, launcher, *timers, script};
+  const ErrandContext context{**loop, children, launcher, *timers, script, &under_way};
+  const auto end_early = [&](const os::SignalLevels& levels) {
+    if (*signal != 0) return;
+    *signal = levels.commands.back();
+    const auto errands = under_way;
+    for (Errand* errand : errands) errand->call_off("called off by a signal");
+    if (errands.empty()) (*loop)->stop();
+  };
+  std::unique_ptr<os::SignalSource> signals;
+  if (signal != nullptr) {
+    auto watched =
+        os::SignalSource::create(**loop, end_early, os::SignalSource::Which::kEnding);
+    if (!watched) return tl::unexpected(watched.error());
+    signals = std::move(*watched);
+  }
   if (script != nullptr) {
     if (auto attached = script->attach(**loop, children); !attached) {
       return tl::unexpected(attached.error());
@@ -113,15 +130,15 @@ void check_applications(const ErrandContext& context, const LaunchContext& launc
 
 base::Result<config::Settings> load_settings_now(const LaunchContext& launch,
                                                  const config::Invocation& invocation,
-                                                 ScriptProcess* script) {
-  return run_to_end<config::Settings>(script, [&](const ErrandContext& context, auto done) {
+                                                 ScriptProcess* script, int* signal) {
+  return run_to_end<config::Settings>(script, signal, [&](const ErrandContext& context, auto done) {
     load_settings(context, launch, invocation, done);
   });
 }
 
 base::Status check_applications_now(const LaunchContext& launch, const config::Settings& settings,
-                                    ScriptProcess* script) {
-  return run_to_end<void>(script, [&](const ErrandContext& context, auto done) {
+                                    ScriptProcess* script, int* signal) {
+  return run_to_end<void>(script, signal, [&](const ErrandContext& context, auto done) {
     check_applications(context, launch, settings, done);
   });
 }

@@ -19,12 +19,14 @@ void load_settings(const ErrandContext& context, const LaunchContext& launch,
 void check_applications(const ErrandContext& context, const LaunchContext& launch,
                         const config::Settings& settings, std::function<void(base::Status)> done);
 
-// The same two while there is no arbiter yet: on a loop of their own, until done.
+// The same two while there is no arbiter yet: on a loop of their own, until done or until TERM, INT
+// or QUIT comes. Then they fail, nothing is left running, and `*signal` is that signal's number; with
+// null they go on, and the signal stays pending.
 // `script`: null, or not attached.
 base::Result<config::Settings> load_settings_now(const LaunchContext& launch,
                                                  const config::Invocation& invocation,
-                                                 ScriptProcess* script);
+                                                 ScriptProcess* script, int* signal);
 base::Status check_applications_now(const LaunchContext& launch, const config::Settings& settings,
-                                    ScriptProcess* script);
+                                    ScriptProcess* script, int* signal);
 
 }  // namespace corn::driver

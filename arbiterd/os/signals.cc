@@ -19,10 +19,15 @@ namespace {
 constexpr std::array kEndingSignals{SIGTERM, SIGQUIT, SIGINT};
 constexpr std::array kOtherCommands{SIGHUP, SIGUSR2, SIGUSR1, SIGTTIN, SIGTTOU, SIGWINCH};
 
-sigset_t arbiter_signals() {
+sigset_t ending_signals() {
   sigset_t signals;
   ::sigemptyset(&signals);
   for (const int signal : kEndingSignals) ::sigaddset(&signals, signal);
+  return signals;
+}
+
+sigset_t arbiter_signals() {
+  sigset_t signals = ending_signals();
   for (const int signal : kOtherCommands) ::sigaddset(&signals, signal);
   ::sigaddset(&signals, SIGCHLD);
   return signals;
@@ -78,12 +83,12 @@ std::string signal_name(int signal) {
   return name != nullptr ? name : "signal " + std::to_string(signal);
 }
 
-base::Result<std::unique_ptr<SignalSource>> SignalSource::create(EventLoop& loop,
-                                                                 Callback callback) {
+base::Result<std::unique_ptr<SignalSource>> SignalSource::create(EventLoop& loop, Callback callback,
+                                                                 Which which) {
   if (const base::Status blocked = block_arbiter_signals(); !blocked) {
     return tl::unexpected(blocked.error());
   }
-  const sigset_t signals = arbiter_signals();
+  const sigset_t signals = which == Which::kAll ? arbiter_signals() : ending_signals();
   base::UniqueFd descriptor(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!descriptor) return base::fail_errno("create a signalfd", errno);
   const int fd = descriptor.get();

@@ -36,9 +36,12 @@ std::string signal_name(int signal);
 class SignalSource {
  public:
   using Callback = std::function<void(const SignalLevels& levels)>;
+  // kEnding: TERM, QUIT and INT; the others stay pending.
+  enum class Which { kAll, kEnding };
 
   // Blocks the signals as above and delivers them from `loop`, which must outlive this object.
-  static base::Result<std::unique_ptr<SignalSource>> create(EventLoop& loop, Callback callback);
+  static base::Result<std::unique_ptr<SignalSource>> create(EventLoop& loop, Callback callback,
+                                                            Which which = Which::kAll);
   ~SignalSource();
   SignalSource(const SignalSource&) = delete;
   SignalSource& operator=(const SignalSource&) = delete;

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done before there is a server: a Python configuration file is evaluated, an application is loaded to
+see whether it loads. Neither keeps anybody from ending it, nor waits for more than its answer."""
+
+import signal
+import time
+
+import pytest
+
+from harness import PATIENCE, wait_until
+
+# Says that it is there, and stays.
+HANGS = """
+import pathlib, time
+pathlib.Path("inside").touch()
+time.sleep(3600)
+"""
+ENDING = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT],
+                                 ids=["term", "int", "quit"])
+
+
+def end_while_inside(site, number, *arguments):
+    """Starts, waits until the Python code is being run, sends the signal; returns the exit status."""
+    arbiter = site.start(*arguments, bind=None, ready=False)
+    wait_until((site.app / "inside").exists, "the code to be run")
+    begun = time.monotonic()
+    arbiter.send(number)
+    status = arbiter.wait_exit()
+    assert time.monotonic() - begun < PATIENCE / 2  # far below what a configuration file may take
+    site.assert_nothing_left()
+    return status
+
+
+@ENDING
+def test_a_signal_ends_the_evaluation_of_a_configuration_file(site, number):
+    site.write("conf.py", HANGS)
+    assert end_while_inside(site, number, "-c", "conf.py", "wsgi_test:application") == 0
+
+
+def test_programs_that_a_configuration_file_runs_end_with_it(site):
+    site.write("conf.py", "import pathlib, subprocess\n"
+               "running = subprocess.Popen(['sleep', '3600'])\n"
+               "pathlib.Path('inside').touch()\nrunning.wait()\n")
+    assert end_while_inside(site, signal.SIGTERM, "-c", "conf.py", "wsgi_test:application") == 0
+
+
+@ENDING
+def test_a_signal_ends_the_check_of_an_application(site, number):
+    site.write("hangs.py", HANGS)
+    assert end_while_inside(site, number, "--check-config", "hangs:application") == 128 + number
+
+
+def test_a_signal_that_ends_the_print_of_a_configuration_tells_so(site):
+    site.write("conf.py", HANGS)
+    assert end_while_inside(site, signal.SIGTERM, "-c", "conf.py", "--print-config",
+                            "wsgi_test:application") == 128 + signal.SIGTERM
+
+
+def test_a_shutdown_does_not_wait_for_the_settings_of_a_reload(site):
+    config = site.write("conf.py", "workers = 1\n")
+    arbiter = site.start("-c", "conf.py", "wsgi_test:application")
+    config.write_text(HANGS, encoding="utf-8")
+    arbiter.send(signal.SIGHUP)
+    wait_until((site.app / "inside").exists, "the code to be run")
+    assert arbiter.stop() == 0
+    site.assert_nothing_left()
