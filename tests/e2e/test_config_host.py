@@ -64,3 +64,26 @@ def test_a_shutdown_does_not_wait_for_the_settings_of_a_reload(site):
     wait_until((site.app / "inside").exists, "the code to be run")
     assert arbiter.stop() == 0
     site.assert_nothing_left()
+
+
+THREAD = """
+import threading, time, atexit
+threading.Thread(target=time.sleep, args=(3600,)).start()
+atexit.register(print, "the end of it")
+"""
+
+
+def test_threads_of_a_configuration_file_are_not_waited_for(site):
+    site.write("conf.py", THREAD + "workers = 2\n")
+    begun = time.monotonic()
+    arbiter = site.start("-c", "conf.py", "wsgi_test:application")
+    assert time.monotonic() - begun < 25  # far below what exit handlers have
+    arbiter.wait_ready(2)
+    assert "does not end in time" not in arbiter.log()
+    assert "the end of it" in arbiter.output()
+
+
+def test_threads_of_an_application_that_is_checked_are_not_waited_for(site):
+    site.write("threads.py", THREAD + "def application(environ, start_response): pass\n")
+    result = site.run_arbiter("--check-config", "threads:application", timeout=25)
+    assert (result.returncode, result.stderr) == (0, "")

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -166,6 +167,14 @@ int run(const base::WorkerConfig& config, link::Link& link, Inheritance inherita
     if (serves) call_worker_exit();
   }
   control.end_serving(status);
+  // Whoever has sent it for an answer waits for its end, and threads that a configuration file has
+  // started may live on for ever.
+  if (!serves && python::Interpreter::would_wait()) {
+    python::Interpreter::finish_without_threads();
+    link.stop();
+    std::fflush(nullptr);
+    ::_exit(status);
+  }
   return status;
 }
 

@@ -212,4 +212,38 @@ Interpreter::~Interpreter() {
   adopt_thread_state(nullptr);
 }
 
+bool Interpreter::would_wait() {
+  const GilHold hold;
+  const Ref name = to_str("threading");
+  const Ref module = Ref::steal(PyImport_GetModule(name.get()));
+  if (!module) return false;
+  const Ref main = Ref::steal(PyObject_CallMethod(module.get(), "main_thread", nullptr));
+  const Ref threads = Ref::steal(PyObject_CallMethod(module.get(), "enumerate", nullptr));
+  bool found = false;
+  if (main && threads && PyList_Check(threads.get())) {
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(threads.get()); ++i) {
+      PyObject* const thread = PyList_GET_ITEM(threads.get(), i);
+      const Ref daemon = Ref::steal(PyObject_GetAttrString(thread, "daemon"));
+      if (thread != main.get() && daemon && PyObject_IsTrue(daemon.get()) == 0) found = true;
+    }
+  }
+  PyErr_Clear();
+  return found;
+}
+
+void Interpreter::finish_without_threads() {
+  const GilHold hold;
+  if (const Ref atexit = Ref::steal(PyImport_ImportModule("atexit"))) {
+    Ref::steal(PyObject_CallMethod(atexit.get(), "_run_exitfuncs", nullptr));
+  }
+  for (const char* name : {"stdout", "stderr"}) {
+    PyErr_Clear();
+    PyObject* const stream = PySys_GetObject(name);
+    if (stream != nullptr && stream != Py_None) {
+      Ref::steal(PyObject_CallMethod(stream, "flush", nullptr));
+    }
+  }
+  PyErr_Clear();
+}
+
 }  // namespace corn::python

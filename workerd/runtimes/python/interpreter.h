@@ -40,6 +40,12 @@ class Interpreter {
   // Waits for threads the application started (daemon threads excepted), runs atexit handlers,
   // flushes stdout and stderr. May wait for as long as those threads like; the caller sets a limit.
   ~Interpreter();
+
+  // Whether there are such threads.
+  [[nodiscard]] static bool would_wait();
+  // Does all that but for waiting, for a process that leaves by _exit(2) then.
+  static void finish_without_threads();
+
   Interpreter(const Interpreter&) = delete;
   Interpreter& operator=(const Interpreter&) = delete;
 
