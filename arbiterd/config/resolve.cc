@@ -214,4 +214,21 @@ base::Result<Settings> resolve(const Invocation& invocation,
   return settings;
 }
 
+Evaluation evaluation_of_file(const Invocation& invocation) {
+  Evaluation evaluation;
+  const auto options = invocation_layers(invocation.arguments, invocation.environment);
+  if (!options) return evaluation;
+  // Mistakes are told when all settings are resolved.
+  Problems ignored;
+  const Settings settings = Resolution(invocation, *options, FileLayers()).run(ignored);
+  const base::WorkerConfig& worker = settings.pools.front().worker;
+  if (worker.working_directory != invocation.working_directory) {
+    evaluation.python_path.push_back(worker.working_directory);
+  }
+  evaluation.python_path.insert(evaluation.python_path.end(), worker.python_path.begin(),
+                                worker.python_path.end());
+  evaluation.virtual_env = worker.virtual_env;
+  return evaluation;
+}
+
 }  // namespace corn::config

@@ -44,6 +44,15 @@ base::Result<Invocation> read_invocation(const std::vector<std::string>& argumen
 base::Result<Settings> resolve(const Invocation& invocation,
                                const std::optional<base::ConfigValues>& python);
 
+// Where a Python configuration file is evaluated, as far as that is known without it: by options
+// and environment. As in gunicorn `chdir` doesn't change the directory for it, but modules there
+// can be imported.
+struct Evaluation {
+  std::vector<std::string> python_path;
+  std::string virtual_env;
+};
+Evaluation evaluation_of_file(const Invocation& invocation);
+
 // One line for each setting in `loaded` that differs from `running` and that a reload can't change,
 // or changes for new listeners only; for the log.
 std::vector<std::string> unchangeable_differences(const Settings& running, const Settings& loaded);

@@ -95,9 +95,10 @@ void load_settings(const ErrandContext& context, const LaunchContext& launch,
   pool.worker.role = base::WorkerRole::kConfigHost;
   if (!invocation.script) pool.worker.config_file = invocation.config_file;
   pool.worker.working_directory = invocation.working_directory;
-  if (const auto venv = invocation.environment.find("VIRTUAL_ENV");
-      venv != invocation.environment.end()) {
-    pool.worker.virtual_env = venv->second;
+  if (!invocation.script) {
+    config::Evaluation evaluation = config::evaluation_of_file(invocation);
+    pool.worker.python_path = std::move(evaluation.python_path);
+    pool.worker.virtual_env = std::move(evaluation.virtual_env);
   }
   Errand::start(
       context, launch, pool, pool.worker,

@@ -2,12 +2,14 @@
 """What is done before there is a server: a Python configuration file is evaluated, an application is loaded to
 see whether it loads. Neither keeps anybody from ending it, nor waits for more than its answer."""
 
+import os
 import signal
+import sys
 import time
 
 import pytest
 
-from harness import PATIENCE, wait_until
+from harness import PATIENCE, get, wait_until
 
 # Says that it is there, and stays.
 HANGS = """
@@ -87,3 +89,40 @@ def test_threads_of_an_application_that_is_checked_are_not_waited_for(site):
     site.write("threads.py", THREAD + "def application(environ, start_response): pass\n")
     result = site.run_arbiter("--check-config", "threads:application", timeout=25)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def make_environment(directory):
+    """A virtual environment with a module of its own."""
+    packages = directory / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    packages.mkdir(parents=True)
+    (directory / "bin").mkdir()
+    os.symlink("/usr/bin/python3", directory / "bin" / "python3")
+    (directory / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n",
+                                          encoding="utf-8")
+    (packages / "only_in_venv.py").write_text("WORKERS = 3\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("environment", [None, {"CORN_CMD_ARGS": "--venv v"}, {"VIRTUAL_ENV": "v"}],
+                         ids=["option", "arguments-variable", "variable"])
+def test_a_configuration_file_sees_the_virtual_environment(site, environment):
+    make_environment(site.app / "v")
+    site.write("conf.py", "import only_in_venv\nworkers = only_in_venv.WORKERS\n")
+    options = [] if environment else ["--venv", "v"]
+    result = site.run_arbiter(*options, "-c", "conf.py", "--print-config", "wsgi_test:application",
+                              environment=environment)
+    assert result.returncode == 0, result.stderr
+    assert "workers = 3" in result.stdout
+
+
+@pytest.mark.parametrize("option", ["--pythonpath", "--chdir"])
+def test_a_configuration_file_imports_from_where_options_say(site, option):
+    site.write("lib/elsewhere.py", "WORKERS = 3\n")
+    site.write("lib/wsgi_test.py", (site.app / "wsgi_test.py").read_text(encoding="utf-8"))
+    site.write("conf.py", "import elsewhere, os\nworkers = elsewhere.WORKERS\n"
+               "raw_env = ['EVALUATED_IN=' + os.getcwd()]\n")
+    result = site.run_arbiter(option, "lib", "-c", "conf.py", "--print-config", "wsgi_test:application")
+    assert result.returncode == 0, result.stderr
+    assert "workers = 3" in result.stdout
+    assert f"EVALUATED_IN={site.app}\"" in result.stdout  # as in gunicorn
+    arbiter = site.start(option, "lib", "-c", "conf.py", "wsgi_test:application")
+    assert get(arbiter.port).body == b"Hello World"
