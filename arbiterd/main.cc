@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "arbiterd/config/sources.h"
@@ -12,6 +13,7 @@
 #include "arbiterd/driver/script_process.h"
 #include "arbiterd/driver/settings_loader.h"
 #include "arbiterd/driver/start.h"
+#include "arbiterd/os/limits.h"
 #include "arbiterd/os/signals.h"
 #include "base/log.h"
 
@@ -21,6 +23,14 @@ using namespace corn;
 
 // For what a script does after run(), and its exit handlers.
 constexpr base::Duration kScriptLimit = std::chrono::seconds(60);
+
+// Libraries open descriptors of their own before main(): none is to get the number of a standard
+// stream that was closed.
+void open_standard_streams(int /*argc*/, char** /*argv*/, char** /*environment*/) {
+  std::ignore = os::ensure_standard_descriptors();
+}
+[[gnu::section(".preinit_array"),
+  gnu::used]] void (*const first_of_all)(int, char**, char**) = &open_standard_streams;
 
 int refuse(int status, const std::string& text) {
   std::fprintf(stderr, "arbiterd: %s\n", text.c_str());

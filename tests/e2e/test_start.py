@@ -111,3 +111,8 @@ def test_setting_without_effect_is_told_in_the_log(site):
     arbiter.wait_for_log(r"\[WARNING\] command line: worker_tmp_dir has no effect: ")
     arbiter.send(signal.SIGHUP)
     arbiter.wait_for_log("worker_tmp_dir has no effect", count=2)
+
+
+def test_a_closed_standard_input_is_given_to_nobody_else(site):
+    arbiter = site.start("wsgi_test:application", stdin=None, preexec_fn=lambda: os.close(0))
+    assert os.readlink(f"/proc/{arbiter.pid}/fd/0") == "/dev/null"
