@@ -114,6 +114,7 @@ struct WorkerConfig {
   std::string access_log;  // empty: none; "-": standard output
   std::string access_log_format;
   bool capture_output = false;
+  bool tells_failures = true;  // why it can't boot, in full: arbiterd's log is another one
   StatsdOptions statsd;
   SyslogOptions syslog;
   // Of Python's logging; at most one is set.
@@ -180,7 +181,8 @@ void fields(Archive& a, WorkerConfig& v) {
   a(v.asgi_loop), a(v.asgi_lifespan), a(v.asgi_disconnect_grace), a(v.root_path);
   a(v.websocket_max_message), a(v.websocket_ping_interval);
   a(v.error_log), a(v.log_level), a(v.log_json), a(v.access_log), a(v.access_log_format);
-  a(v.capture_output), a(v.statsd), a(v.syslog), a(v.log_config_file), a(v.log_config_json);
+  a(v.capture_output), a(v.tells_failures), a(v.statsd), a(v.syslog), a(v.log_config_file),
+      a(v.log_config_json);
   a(v.log_config_dict), a(v.sendfile), a(v.report_files), a(v.listeners), a(v.hand_off);
   a(v.log_files);
 }

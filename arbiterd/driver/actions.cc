@@ -12,7 +12,6 @@
 
 #include "arbiterd/driver/arbiter.h"
 #include "arbiterd/driver/convert.h"
-#include "arbiterd/driver/record_log.h"
 #include "arbiterd/driver/settings_loader.h"
 #include "arbiterd/driver/stack_text.h"
 #include "base/log.h"
@@ -67,6 +66,7 @@ base::Result<SpawnPlan> Arbiter::plan_spawn(const core::SpawnWorker& action) con
   config.keeps_sockets =
       !config.multiprocess && generation.settings.spec.handover == core::Handover::kExclusive;
   config.adoption_socket = launch_.adoption_socket;
+  config.tells_failures = config.error_log != loaded_.settings.arbiter.log.path;
   // What is a template's alone.
   config.settings.clear();
   config.warm_up.clear();
@@ -295,7 +295,7 @@ void Arbiter::execute(const core::Publish& action) { publish(action.record); }
 
 void Arbiter::publish(const core::Record& record) {
   const HistoryEvent& event = history_.append(record, std::chrono::system_clock::now());
-  log_record(event.record);
+  record_log_.write(event.record);
   note_change(event.record);
   note_target(event.record.pool);
 }
@@ -426,7 +426,7 @@ void Arbiter::execute(const core::ExitArbiter& action) {
   exit_status_ = failed_by_hook ? 1 : action.status;
   const std::string& text = failed_by_hook ? start_failure_ : action.text;
   if (*exit_status_ != 0) {
-    base::log_error("{}", text);
+    base::log_error("{}", record_log_.without_known(text));
     if (daemon_) daemon_->failed(*exit_status_, text);
   } else {
     base::log_info("Shutting down: arbiter");

@@ -22,6 +22,7 @@
 #include "arbiterd/driver/launch_plan.h"
 #include "arbiterd/driver/outlets.h"
 #include "arbiterd/driver/pool_runtime.h"
+#include "arbiterd/driver/record_log.h"
 #include "arbiterd/driver/script_process.h"
 #include "arbiterd/driver/templates.h"
 #include "arbiterd/driver/timers.h"
@@ -203,6 +204,7 @@ class Arbiter {
   std::unique_ptr<Hooks> hooks_;
   std::unique_ptr<Dumps> dumps_;
   History history_;
+  RecordLog record_log_;
   std::map<core::CommandId, CommandCallbacks> commands_;
   std::uint64_t last_command_ = 0;
   core::Phase phase_ = core::Phase::kStarting;

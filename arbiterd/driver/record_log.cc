@@ -3,6 +3,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace corn::driver {
@@ -34,9 +36,34 @@ base::LogLevel level_of_exit(const core::Record& record) {
   return base::LogLevel::kInfo;
 }
 
+constexpr std::size_t kMostKnown = 16;
+
+// The pool at the end of the first line, what follows being a traceback.
+std::string with_pool(const std::string& text, const std::string& pool) {
+  const std::size_t line_end = std::min(text.find('\n'), text.size());
+  return text.substr(0, line_end) + pool + text.substr(line_end);
+}
+
 }  // namespace
 
-void log_record(const core::Record& record) {
+std::string RecordLog::without_known(std::string text, bool of_this_reload) {
+  for (const Known& known : known_) {
+    if (of_this_reload && !known.of_this_reload) continue;
+    const std::size_t at = text.find(known.text);
+    if (at == std::string::npos) continue;
+    const std::size_t end = at + known.text.size();
+    if (end == text.size() || text[end] == '\n') text.erase(at, known.text.size());
+  }
+  const std::size_t begin = text.find('\n');
+  if (begin == std::string::npos) return text;
+  const std::size_t end = text.find_last_not_of('\n') + 1;
+  if (begin >= end) return text.substr(0, begin);
+  known_.push_front({text.substr(begin, end - begin), true});
+  if (known_.size() > kMostKnown) known_.pop_back();
+  return text;
+}
+
+void RecordLog::write(const core::Record& record) {
   using core::RecordKind;
   const std::string pool = record.pool.empty() ? "" : fmt::format(" [{}]", record.pool);
   switch (record.kind) {
@@ -55,12 +82,14 @@ void log_record(const core::Record& record) {
     case RecordKind::kWorkerExited:
       base::log(level_of_exit(record), "Worker (pid:{}) ended{}: {}", record.pid,
                 record.cause ? fmt::format(" ({})", core::name_of(*record.cause)) : "",
-                record.text);
+                without_known(record.text));
       return;
     case RecordKind::kReloadFailed:
+      base::log_error("{}", with_pool(without_known(record.text, true), pool));
+      return;
     case RecordKind::kUpgradeFailed:
     case RecordKind::kPoolDegraded:
-      base::log_error("{}{}", record.text, pool);
+      base::log_error("{}", with_pool(without_known(record.text), pool));
       return;
     case RecordKind::kRefused:
       base::log_warning("{}{}", record.text, pool);
@@ -69,16 +98,22 @@ void log_record(const core::Record& record) {
       base::log_warning("SLOW REQUEST (pid:{}){}: {}", record.pid, pool, record.text);
       return;
     case RecordKind::kReloadStarted:
+      for (Known& known : known_) known.of_this_reload = false;
+      base::log_info("{}{}", record.text, pool);
+      return;
+    case RecordKind::kLogsReopened:
+      known_.clear();
+      base::log_info("{}{}", record.text, pool);
+      return;
     case RecordKind::kReloadSucceeded:
     case RecordKind::kScaled:
     case RecordKind::kPoolRecovered:
     case RecordKind::kDormant:
     case RecordKind::kShutdownStarted:
-    case RecordKind::kLogsReopened:
     case RecordKind::kUpgradeStarted:
     case RecordKind::kUpgradeSucceeded:
     case RecordKind::kAdopted:
-      base::log_info("{}{}", record.text, pool);
+      base::log_info("{}", with_pool(record.text, pool));
       return;
   }
 }

@@ -38,9 +38,11 @@ void tell_files(link::Link& link, std::vector<std::string> paths) {
 int boot_failed(link::Link& link, const base::WorkerConfig& config, const app::LoadError& error) {
   const bool application = error.kind == base::BootFailure::kApplication;
   if (config.role == base::WorkerRole::kServe) {
+    // With its traceback it is told by arbiterd, once for all workers.
+    const std::size_t line_end = error.text.find('\n');
     base::log_error("{}: {}",
                     application ? "The application cannot be loaded" : "Worker cannot boot",
-                    error.text);
+                    config.tells_failures ? error.text : error.text.substr(0, line_end));
   }
   tell(link, base::BootFailed{error.kind, base::shorten_middle(error.text)});
   return application ? kExitApplication : kExitWorker;
