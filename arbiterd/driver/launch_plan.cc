@@ -47,10 +47,11 @@ base::Result<std::pair<base::Channel, base::Channel>> make_channel(
 }
 
 rlimit descriptor_limit(const LaunchContext& context, const base::WorkerConfig& config) {
+  // Twice as many: a worker takes over what others hand over although it is full.
+  const rlim_t connections = 2 * rlim_t{config.worker_connections};
   rlimit limit = context.descriptor_limit;
   limit.rlim_cur =
-      std::min(limit.rlim_max,
-               std::max<rlim_t>(limit.rlim_cur, config.worker_connections + kSpareDescriptors));
+      std::min(limit.rlim_max, std::max<rlim_t>(limit.rlim_cur, connections + kSpareDescriptors));
   return limit;
 }
 

@@ -83,9 +83,16 @@ struct ConnectionCommons {
   http::DateCache date{};        // loop's owner
   std::atomic<Leaving> leaving{Leaving::kNo};  // set by the loop's owner
 
-  // Answers say `Connection: close`. Any thread.
+  // Passing on, and nobody takes what is passed on. Set by the loop's owner.
+  std::atomic<bool> stalled{false};
+
+  // Connections end with their next answer. Any thread.
   [[nodiscard]] bool closing() const {
     return leaving.load(std::memory_order_relaxed) >= Leaving::kClosing;
+  }
+  // The same of answers that are begun now: they say `Connection: close`. Any thread.
+  [[nodiscard]] bool answers_close() const {
+    return closing() || stalled.load(std::memory_order_relaxed);
   }
 };
 
@@ -182,6 +189,8 @@ class Connection {
   [[nodiscard]] base::TimePoint idle_since() const { return idle_since_; }
   // Ends an idle connection at once, in favour of others.
   void make_room();
+  // Ends an idle connection that no other worker takes; what its client sends is still read.
+  void part(base::TimePoint now) { end(TimeoutKind::kLingerIdle, now); }
 
   // Another worker can go on with the connection: nothing of a request has been read, and nothing
   // of an answer is still to be sent. What lies unread in the socket goes along.

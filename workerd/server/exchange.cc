@@ -110,7 +110,7 @@ http::ResponseContext Exchange::context() {
   // section 10.1.1).
   const bool body_in_doubt = connection_->continue_wanted() && !connection_->body().is_complete();
   const bool keep_alive = connection_->head().keep_alive && commons.config.keep_alive.count() > 0 &&
-                          !body_in_doubt && !commons.closing();
+                          !body_in_doubt && !commons.answers_close();
   return http::ResponseContext::from(connection_->head(), keep_alive);
 }
 

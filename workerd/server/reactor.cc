@@ -118,7 +118,9 @@ bool Reactor::step() {
     run_deferred();
     expire();
     if (hand_off_retry_ && *hand_off_retry_ <= now_) hand_over_rest();
-    if ((room_check_ && *room_check_ <= now_) || (next_look_ <= now_ && acceptor_.watching())) {
+    if (room_check_ && *room_check_ <= now_) {
+      check_room();
+    } else if (next_look_ <= now_ && acceptor_.watching()) {
       next_look_ = now_ + kLookInterval;
       look_for_newcomers();
     }

@@ -148,11 +148,14 @@ class Reactor {
   Connection* replaceable();
   void replace(Connection& idle);
   void plan_room_check(bool at_limit);
+  // What siblings have handed over is taken even now, newcomers for idle ones.
+  void check_room();
   void look_for_newcomers();
 
   // ---- reactor_hand_off.cc ----
-  // Takes up to `most` connections that siblings have handed over.
-  void take_over(std::size_t most);
+  // Takes up to `most` connections that siblings have handed over, while there is room, or however
+  // many there are already. False: there was none.
+  bool take_over(std::size_t most, bool beyond_limit = false);
   const base::ListenerInfo* listener_of(const HandOffTicket& ticket);
   // Hands the connection over. False: it stays, and in a drain is tried again.
   bool hand_over(Connection& connection);
@@ -206,13 +209,16 @@ class Reactor {
   std::deque<base::ListenerInfo> former_listeners_;
   // The queue was full: nothing is handed over before.
   std::optional<base::TimePoint> hand_off_retry_;
+  // Since then, and nothing could be handed over meanwhile.
+  std::optional<base::TimePoint> hand_off_full_since_;
   // Somebody waits to be accepted, of whom the kernel has told this worker only, and there was no
   // capacity; since the last wait.
   bool turned_away_ = false;
   // When to look whether somebody waits though this worker wasn't told: another one was, and was
   // stopped before it looked. No wait is made shorter for it.
   base::TimePoint next_look_;
-  // At the limit of connections: when to look whether somebody waits to be accepted.
+  // At the limit of connections: when to look whether somebody waits to be accepted, or in the
+  // hand-off queue.
   std::optional<base::TimePoint> room_check_;
   std::optional<base::TimePoint> last_room_complaint_;
 

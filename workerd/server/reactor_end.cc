@@ -41,11 +41,12 @@ void Reactor::start_drain(base::Milliseconds grace, bool empty_backlog, bool may
   if (leaving > before) commons_.leaving.store(leaving, std::memory_order_relaxed);
   if (empty_backlog && leaving > before) {
     hand_off_retry_.reset();
-    take_over(kAll);
+    take_over(kAll, true);
   }
   stop_accepting();
   if (empty_backlog || !may_be_last) close_listeners(empty_backlog);
   if (leaving <= before) return;
+  hand_off_full_since_.reset();
   for_each([this](Connection& connection) {
     connection.drain(now_);
     settle(connection);
@@ -55,6 +56,7 @@ void Reactor::start_drain(base::Milliseconds grace, bool empty_backlog, bool may
 void Reactor::stop_accepting() {
   const bool watched = acceptor_.watching();
   acceptor_.watch(false);
+  room_check_.reset();
   // Whoever came just now has woken nobody else.
   if (watched) hand_off_.tell_of_newcomers();
 }

@@ -13,6 +13,10 @@ namespace {
 
 // When a full queue is tried again.
 constexpr base::Duration kHandOffPause = std::chrono::milliseconds(20);
+// Nothing has gone into the queue for so long: nobody can be expected to take what is here.
+constexpr base::Duration kStalledAfter = std::chrono::seconds(3);
+// Before the end of the grace, so that what can't be handed over ends in order.
+constexpr base::Duration kPartingTime = std::chrono::seconds(1);
 // Listeners of earlier generations that live connections may come from.
 constexpr std::size_t kMaxFormerListeners = 64;
 
@@ -35,15 +39,17 @@ const base::ListenerInfo* Reactor::listener_of(const HandOffTicket& ticket) {
   return &former_listeners_.emplace_back(ticket.listener);
 }
 
-void Reactor::take_over(std::size_t most) {
-  if (!hand_off_.usable()) return;
-  for (; most > 0 && open_ < commons_.config.worker_connections; --most) {
+bool Reactor::take_over(std::size_t most, bool beyond_limit) {
+  if (!hand_off_.usable()) return false;
+  bool taken = false;
+  for (; most > 0 && (beyond_limit || open_ < commons_.config.worker_connections); --most) {
     auto received = hand_off_.receive();
     if (!received) {
       acceptor_.pause(received.error().os_errno, now_);
-      return;
+      return taken;
     }
-    if (!*received) return;
+    if (!*received) return taken;
+    taken = true;
     HandOff::Arrival& arrival = **received;
     if (!arrival.socket) {
       look_for_newcomers();
@@ -67,6 +73,7 @@ void Reactor::take_over(std::size_t most) {
     connection->on_event(EPOLLIN, now_);
     settle(*connection);
   }
+  return taken;
 }
 
 bool Reactor::hand_over(Connection& connection) {
@@ -74,11 +81,14 @@ bool Reactor::hand_over(Connection& connection) {
   // The open file lives on with the other worker, and so would its events here.
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection.socket(), nullptr);
   if (hand_off_.send(connection.socket(), connection.ticket())) {
+    hand_off_full_since_.reset();
+    commons_.stalled.store(false, std::memory_order_relaxed);
     connection.forget();
     remove(connection);
     return true;
   }
   hand_off_retry_ = now_ + kHandOffPause;
+  if (!hand_off_full_since_) hand_off_full_since_ = now_;
   if (watch(connection.socket(), connection.id())) return false;
   connection.forget();
   remove(connection);
@@ -90,6 +100,16 @@ void Reactor::hand_over_rest() {
   if (!is_passing_on()) return;
   for_each([this](Connection& connection) {
     if (connection.can_pass_on()) hand_over(connection);
+  });
+  if (!hand_off_full_since_) return;
+  if (now_ - *hand_off_full_since_ >= kStalledAfter) {
+    commons_.stalled.store(true, std::memory_order_relaxed);
+  }
+  if (!grace_end_ || now_ < *grace_end_ - kPartingTime) return;
+  for_each([this](Connection& connection) {
+    if (!connection.can_pass_on()) return;
+    connection.part(now_);
+    settle(connection);
   });
 }
 

@@ -3,6 +3,10 @@
 // newcomers out: when somebody waits to be accepted, and no sibling takes him, the connection that
 // has been idle for longest goes. Clients have to expect that of an idle connection at any time
 // (RFC 9112 section 9.3).
+//
+// What siblings have handed over is never left waiting for room: it was accepted already, its
+// request may have been sent, and the pool has no more connections than before. It is taken beyond
+// the limit when no sibling with room has done so, and idle ones go until the limit is kept again.
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -16,6 +20,8 @@ namespace {
 
 // So long a sibling with room has to take a newcomer.
 constexpr base::Duration kSiblingsTime = std::chrono::milliseconds(10);
+// Between two looks at the hand-off queue while nothing is idle.
+constexpr base::Duration kQueueLookInterval = std::chrono::milliseconds(100);
 constexpr base::Duration kComplaintInterval = std::chrono::seconds(60);
 
 }  // namespace
@@ -59,16 +65,30 @@ void Reactor::replace(Connection& idle) {
 void Reactor::plan_room_check(bool at_limit) {
   if (!at_limit) {
     room_check_.reset();
-  } else if (!room_check_) {
-    const Connection* idle = longest_idle();
-    if (idle != nullptr) {
-      room_check_ = std::max(now_ + kSiblingsTime, idle->idle_since() + kLeastIdle);
-    }
+    return;
+  }
+  if (room_check_) return;
+  if (hand_off_.usable()) room_check_ = now_ + kQueueLookInterval;
+  if (const Connection* idle = longest_idle()) {
+    const base::TimePoint ripe = std::max(now_ + kSiblingsTime, idle->idle_since() + kLeastIdle);
+    room_check_ = std::min(room_check_.value_or(ripe), ripe);
   }
 }
 
-void Reactor::look_for_newcomers() {
+void Reactor::check_room() {
   room_check_.reset();
+  if (acceptor_.paused_until()) return;
+  const bool taken = take_over(policy_.accept_capacity(waiting()), true);
+  look_for_newcomers();
+  while (open_ > commons_.config.worker_connections) {
+    Connection* idle = replaceable();
+    if (idle == nullptr) break;
+    replace(*idle);
+  }
+  if (taken) room_check_ = now_;  // there may be more
+}
+
+void Reactor::look_for_newcomers() {
   for (std::size_t i = 0; i < acceptor_.size(); ++i) {
     accept_from(i, policy_.accept_capacity(waiting()));
   }

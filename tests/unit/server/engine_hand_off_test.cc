@@ -156,6 +156,45 @@ TEST_P(EngineHandOffTest, FullQueueMeansServingOnAndTryingAgain) {
   EXPECT_TRUE(eventually([&] { return new_worker.application().handled.load() == 1; }));
 }
 
+TEST_P(EngineHandOffTest, WhatIsHandedOverIsTakenBeyondTheLimitWhichIsKeptAgainLater) {
+  config_.keep_alive = std::chrono::hours(1);
+  auto old_worker = std::make_unique<TestServer>(config_, Transport::kTcp, queue_.ends());
+  Client first(old_worker->port());
+  Client second(old_worker->port());
+  ASSERT_EQ(first.get("/hello").status, 200);
+  ASSERT_EQ(second.get("/hello").status, 200);
+  old_worker->server().drain(kGrace, false);
+  ASSERT_TRUE(old_worker->wait_until_ended());
+  old_worker.reset();
+  second.send(get_request("/hello"));
+  config_.worker_connections = 1;
+  TestServer new_worker(config_, Transport::kTcp, queue_.ends());
+  EXPECT_EQ(second.read_response().status, 200);
+  EXPECT_TRUE(first.closed_by_peer()) << "it was idle for longest";
+  EXPECT_TRUE(eventually([&] { return new_worker.scoreboard()->connections.load() == 1; }));
+  EXPECT_EQ(second.get("/hello").status, 200);
+}
+
+TEST_P(EngineHandOffTest, WhatNobodyTakesEndsWithItsNextAnswer) {
+  const Queue other_queue;
+  HandOffEnds ends = queue_.ends();
+  ends.out = other_queue.ends().out;
+  TestServer old_worker(config_, Transport::kTcp, std::move(ends));
+  Client client(old_worker.port());
+  ASSERT_EQ(client.get("/hello").status, 200);
+  queue_.fill();
+  old_worker.server().drain(std::chrono::hours(1), false);
+  std::string connection;
+  while (connection.empty()) {
+    const Response response = client.get("/hello");
+    ASSERT_EQ(response.status, 200);
+    connection = response.field("Connection");
+  }
+  EXPECT_EQ(connection, "close");
+  EXPECT_TRUE(client.closed_by_peer());
+  EXPECT_TRUE(old_worker.wait_until_ended());
+}
+
 TEST_P(EngineHandOffTest, IdleTimeIsCountedOnNotAnew) {
   int ends[2] = {-1, -1};
   ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
