@@ -20,6 +20,8 @@
 #include <memory>
 #include <utility>
 
+#include "arbiterd/os/port_holders.h"
+
 namespace corn::os {
 namespace {
 
@@ -53,8 +55,7 @@ std::string directory_of(const std::string& path) {
 std::string tcp_remedy(const BindAddress& address, int error) {
   switch (error) {
     case EADDRINUSE:
-      return "another program holds the port (find it with: ss -ltnp 'sport = :" +
-             std::to_string(address.port) + "')";
+      return describe_port_holders(address.port);
     case EACCES:
       return address.port < kFirstUnprivilegedPort
                  ? "ports below 1024 need root or the capability CAP_NET_BIND_SERVICE "
@@ -284,7 +285,8 @@ base::Status Listener::open_tcp(const ListenOptions& options) {
   if (!where) return tl::unexpected(where.error());
   socket_.reset(::socket(where->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket_) {
-    return cannot_listen(address_, with_remedy(errno, tcp_remedy(address_, errno)), errno);
+    const int error = errno;  // which the search for a remedy changes
+    return cannot_listen(address_, with_remedy(error, tcp_remedy(address_, error)), error);
   }
   base::Status status = set_flag(socket_.get(), SOL_SOCKET, SO_REUSEADDR, "SO_REUSEADDR");
   // Accepted connections inherit it: without it an answer in several pieces waits for the client's
@@ -296,7 +298,8 @@ base::Status Listener::open_tcp(const ListenOptions& options) {
   if (!status) return cannot_listen(address_, status.error().message, status.error().os_errno);
   if (::bind(socket_.get(), where->get(), where->size) != 0 ||
       ::listen(socket_.get(), options.backlog) != 0) {
-    return cannot_listen(address_, with_remedy(errno, tcp_remedy(address_, errno)), errno);
+    const int error = errno;  // which the search for a remedy changes
+    return cannot_listen(address_, with_remedy(error, tcp_remedy(address_, error)), error);
   }
   return {};
 }

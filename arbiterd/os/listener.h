@@ -37,8 +37,8 @@ class Listener {
   // Binds and listens, or takes over an inherited descriptor after checking that it is a listening
   // stream socket. The file of a unix socket that nobody listens on is replaced; one that answers
   // is an error, and so is a file of another kind. Failures read like
-  //   cannot listen on 127.0.0.1:8000: Address already in use; another program holds the port (find
-  //   it with: ss -ltnp 'sport = :8000')
+  //   cannot listen on 127.0.0.1:8000: Address already in use; the port is held by 4711 (nginx:
+  //   master process)
   static base::Result<Listener> open(const BindAddress& address, const ListenOptions& options);
 
   // What a successor of this process needs besides the descriptor to go on with the socket.
