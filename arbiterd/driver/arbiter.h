@@ -135,6 +135,7 @@ class Arbiter {
   void replace_program();
   void note_change(const core::Record& record);
   void write_state();
+  void write_state_by(base::TimePoint time);
   // Before anybody outside is told: a successor must not give an event's number to another one.
   void catch_up_state();
 
@@ -222,6 +223,7 @@ class Arbiter {
   bool upgrade_ordered_ = false;
   bool state_changed_ = false;             // the state file is behind
   bool state_urgent_ = false;              // it is to be written at the end of the turn
+  bool state_unwritten_ = false;           // the last attempt has failed
   std::optional<Timers::Id> state_timer_;  // when it is written at the latest
   std::unique_ptr<AdoptionSocket> late_;   // while workers of an earlier arbiter are missing
 };

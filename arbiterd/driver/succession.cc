@@ -20,6 +20,8 @@ constexpr std::size_t kStateFileText = 2048;
 // How far the state file may be behind in what doesn't concern which workers serve, as long as
 // nobody outside knows of it.
 constexpr base::Duration kStateDelay = std::chrono::milliseconds(100);
+// Until it is tried again when it could not be written.
+constexpr base::Duration kStateRetry = std::chrono::seconds(1);
 
 ListenerRecord record_of(const os::Listener& listener, bool with_descriptor) {
   ListenerRecord record;
@@ -232,11 +234,15 @@ void Arbiter::note_change(const core::Record& record) {
   if (changes_workers(record.kind) || history_.followed()) {
     state_urgent_ = true;
   } else if (!state_timer_) {
-    state_timer_ = timers_.at(loop_->now() + kStateDelay, [this] {
-      state_timer_.reset();
-      catch_up_state();
-    });
+    write_state_by(loop_->now() + kStateDelay);
   }
+}
+
+void Arbiter::write_state_by(base::TimePoint time) {
+  state_timer_ = timers_.at(time, [this] {
+    state_timer_.reset();
+    catch_up_state();
+  });
 }
 
 void Arbiter::catch_up_state() {
@@ -247,8 +253,16 @@ void Arbiter::write_state() {
   state_changed_ = state_urgent_ = false;
   if (state_timer_) timers_.cancel(*std::exchange(state_timer_, {}));
   if (exit_status_ || phase_ == core::Phase::kStopping) return;
-  if (auto written = write_state_file(state_file_, to_text(instance_state(false))); !written) {
-    base::log_warning("{}; after a crash workers would not be adopted", written.error().message);
+  const auto written = write_state_file(state_file_, to_text(instance_state(false)));
+  if (!written) {
+    if (!std::exchange(state_unwritten_, true)) {
+      base::log_warning("{}; after a crash workers would not be adopted. It is tried again",
+                        written.error().message);
+    }
+    state_changed_ = true;
+    write_state_by(loop_->now() + kStateRetry);
+  } else if (std::exchange(state_unwritten_, false)) {
+    base::log_info("The state file {} is written again", state_file_);
   }
 }
 

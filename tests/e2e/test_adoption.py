@@ -177,6 +177,24 @@ def test_orphans_finish_when_nobody_comes(site):
     wait_until(lambda: not site.processes(), "the orphans to finish")
 
 
+def test_the_state_file_is_written_as_soon_as_it_can_be(site):
+    options = [*NAMED, "-w", "1", "wsgi_test:application"]
+    arbiter = site.start(*options)
+    in_the_way = next(site.run.rglob("*.state")).with_suffix(".state.new")
+    in_the_way.mkdir()
+    assert arbiter.cornctl("scale", "2").returncode == 0
+    workers = arbiter.workers()
+    in_the_way.rmdir()
+    arbiter.wait_for_log(r"The state file \S+ is written again")
+    assert arbiter.log().count("cannot write the state file") == 1
+    arbiter.kill()
+    arbiter = start_again(site, *options)
+    arbiter.wait_ready(2)
+    assert arbiter.workers() == workers
+    assert arbiter.stop() == 0
+    site.assert_nothing_left()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_workers_that_dropped_privileges_are_adopted(site):
     site.run.chmod(0o711)  # what /run is to everybody
