@@ -132,6 +132,11 @@ struct WorkerConfig {
   bool hand_off = false;
   // The files of log_paths() are passed open, behind all that.
   bool log_files = false;
+  // The directory of `adoption_socket`, opened for its path alone, follows: with dropped
+  // privileges the way to it may be barred.
+  bool adoption_directory = false;
+  // After that, a file for notes of workers that leave without an order: "ID CAUSE" in a line each.
+  bool departures = false;
 };
 
 // The files among the error log and the access log, in this order.
@@ -185,6 +190,7 @@ void fields(Archive& a, WorkerConfig& v) {
       a(v.log_config_json);
   a(v.log_config_dict), a(v.sendfile), a(v.report_files), a(v.listeners), a(v.hand_off);
   a(v.log_files);
+  a(v.adoption_directory), a(v.departures);
 }
 
 }  // namespace corn::base

@@ -12,6 +12,7 @@ namespace corn::core {
 // First event, once: the settings have been read and the listeners are bound.
 struct Start {
   std::vector<PoolSpec> pools;
+  WorkerId last_worker{};  // of an earlier arbiter whose workers have all ended, or 0
 };
 
 // First event in place of Start: workers are there already, and are taken over as they are. Pools

@@ -45,7 +45,12 @@ Worker take_over(const InheritedWorker& left, std::shared_ptr<const PoolSpec> sp
     worker.kill_at = now + worker.spec->graceful_timeout + kInheritedGrace;
   }
   const bool leaving = left.state == WorkerState::kDraining || left.state == WorkerState::kStopping;
-  if (leaving) worker.end_reason = "told to go by the arbiter before this one";
+  if (leaving) {
+    worker.end_reason =
+        worker.end_cause == Cause::kOrphaned ? "no arbiter had come within orphan_timeout"
+        : worker.end_cause == Cause::kExited ? "told to go by a signal while it had no arbiter"
+                                             : "told to go by the arbiter before this one";
+  }
   if (leaving && !worker.end_cause) worker.end_cause = Cause::kReloaded;
   return worker;
 }

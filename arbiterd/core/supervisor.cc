@@ -40,6 +40,7 @@ Snapshot Supervisor::snapshot() const { return state_->snapshot(); }
 void Supervisor::State::take(const Start& event, Turn& turn) {
   if (begun_ || stopping_) return;
   begun_ = true;
+  pools_.ids().start_after(event.last_worker);
   for (const PoolSpec& spec : event.pools) pools_.add(spec.name).start(spec, turn);
 }
 

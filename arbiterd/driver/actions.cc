@@ -92,6 +92,14 @@ base::Result<SpawnPlan> Arbiter::plan_spawn(const core::SpawnWorker& action) con
   plan.logs = generation.logs;
   config.log_files = !plan.logs.empty();
   for (const LogFilePtr& log : plan.logs) plan.descriptors.push_back(log->descriptor());
+  if (adoption_directory_) {
+    config.adoption_directory = true;
+    plan.descriptors.push_back(adoption_directory_.get());
+  }
+  if (departures_) {
+    config.departures = true;
+    plan.descriptors.push_back(departures_.get());
+  }
   return plan;
 }
 

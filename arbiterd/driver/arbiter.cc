@@ -130,13 +130,18 @@ void Arbiter::start_failed(int status, const std::string& text) {
 int Arbiter::run() {
   started_ = loop_->now();
   children_->reap_strangers();  // what ended before this program began
+  const std::string directory =
+      launch_.adoption_socket.substr(0, launch_.adoption_socket.rfind('/'));
+  adoption_directory_.reset(::open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  departures_ = open_departures(state_file_);
   start_watchdog();
   adopt_outlets();
-  if (estate_) {
+  if (estate_ && !estate_->extinct) {
     resume();
   } else {
     log_start();
     core::Start start;
+    if (estate_) start.last_worker = remember();
     for (const config::PoolSettings& pool : loaded_.settings.pools) {
       start.pools.push_back(pool.spec);
     }

@@ -129,6 +129,9 @@ class Arbiter {
   // ---- from one arbiter to the next (succession.cc) ----
   [[nodiscard]] InstanceState instance_state(bool for_upgrade) const;
   void resume();
+  // Goes on with the history of an arbiter whose workers have all ended, and notes their ends.
+  // Returns the last worker's id.
+  core::WorkerId remember();
   void take_over(const core::InheritedWorker& left, const std::string& pool);
   void await_late_workers();
   void on_late_worker(OfferedWorker offered);
@@ -215,6 +218,9 @@ class Arbiter {
 
   // Succession.
   std::optional<Estate> estate_;  // until resume()
+  // What workers inherit for the time without an arbiter; empty: it can't be opened.
+  base::UniqueFd adoption_directory_;  // that of launch_.adoption_socket
+  base::UniqueFd departures_;
   base::TimePoint taken_over_;
   std::uint64_t upgrades_ = 0;
   std::string checked_program_;  // its mark, since the last check

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "arbiterd/driver/adoption_socket.h"
+#include "arbiterd/driver/state_file.h"
 #include "arbiterd/os/bind_address.h"
 #include "arbiterd/os/child_watch.h"
 #include "arbiterd/os/loop.h"
@@ -119,6 +120,25 @@ std::size_t find_survivors(Estate& estate) {
     }
   }
   return count;
+}
+
+// What an arbiter would know that had been there: these have been leaving since.
+void note_departures(Estate& estate, const std::map<core::WorkerId, core::Cause>& left) {
+  for (core::InheritedPool& pool : estate.state.inheritance.pools) {
+    for (core::InheritedWorker& worker : pool.workers) {
+      InheritedProcess& process = estate.workers[worker.id];
+      auto cause = departure_cause(process.retiring);
+      if (const auto noted = left.find(worker.id); !cause && noted != left.end()) {
+        cause = noted->second;
+      }
+      const bool told_to_go = worker.state == core::WorkerState::kDraining ||
+                              worker.state == core::WorkerState::kStopping;
+      if (!cause || told_to_go) continue;
+      worker.state = core::WorkerState::kDraining;
+      worker.end_cause = *cause;
+      process.retiring.clear();
+    }
+  }
 }
 
 pid_t pid_of(const Estate& estate, core::WorkerId id) {
@@ -251,11 +271,17 @@ base::Result<std::optional<Estate>> adopt(const std::string& state_file,
   Estate estate;
   estate.state = std::move(*state);
   const std::size_t survivors = find_survivors(estate);
-  if (survivors == 0) return std::nullopt;
+  const auto left = read_departures(state_file);
+  if (survivors == 0) {
+    note_departures(estate, left);
+    estate.extinct = true;
+    return estate;
+  }
   add_pools(estate);
   if (auto collected = collect_offers(estate, adoption_socket, survivors); !collected) {
     return tl::unexpected(collected.error());
   }
+  note_departures(estate, left);
   return estate;
 }
 

@@ -28,6 +28,8 @@ struct InheritedProcess {
 struct Estate {
   InstanceState state;
   bool upgraded = false;  // otherwise adopted
+  // Its workers have all ended: nothing is taken over but the history.
+  bool extinct = false;
   std::map<core::WorkerId, InheritedProcess> workers;
   // Each pool's listeners and totals, under its committed generation.
   std::map<std::string, PoolRuntime> pools;
@@ -56,8 +58,9 @@ base::Result<Estate> take_listeners(InstanceState state);
 base::Result<Estate> take_over(const base::UniqueFd& descriptor);
 
 // Finds out whether an arbiter of this instance has died and left workers, from its state file, and
-// if so has them offer themselves, for up to two seconds. nullopt: there is nobody. The caller
-// holds the instance's lock.
+// if so has them offer themselves, for up to two seconds. Workers that leave, or have left, without
+// an order drain in the state that is returned. nullopt: there was none. The caller holds the
+// instance's lock.
 base::Result<std::optional<Estate>> adopt(const std::string& state_file,
                                           const std::string& adoption_socket);
 

@@ -7,7 +7,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "arbiterd/core/worker.h"
+#include "arbiterd/core/worker_fsm.h"
 #include "arbiterd/driver/arbiter.h"
+#include "arbiterd/driver/record_log.h"
 #include "arbiterd/driver/state_file.h"
 #include "base/log.h"
 
@@ -156,6 +159,32 @@ void Arbiter::resume() {
     }
   }
   await_late_workers();
+}
+
+core::WorkerId Arbiter::remember() {
+  const InstanceState state = std::exchange(estate_, std::nullopt)->state;
+  history_.restore(state.history, state.last_sequence);
+  core::ExitStatus unknown;
+  unknown.known = false;
+  for (const core::InheritedPool& pool : state.inheritance.pools) {
+    for (const core::InheritedWorker& left : pool.workers) {
+      core::Worker worker;
+      worker.state = left.state;
+      worker.end_cause = left.end_cause;
+      core::Record record;
+      record.kind = core::RecordKind::kWorkerExited;
+      record.pool = pool.name;
+      record.worker = left.id;
+      record.pid = left.pid;
+      record.generation = left.generation;
+      record.cause = core::cause_of_end(worker, unknown, false);
+      record.exit = unknown;
+      record.text = fmt::format("ended after arbiter {} had died, status unknown", state.pid);
+      log_record(history_.append(std::move(record), std::chrono::system_clock::now()).record);
+    }
+  }
+  state_changed_ = state_urgent_ = true;
+  return state.inheritance.last_worker;
 }
 
 void Arbiter::take_over(const core::InheritedWorker& left, const std::string& pool) {

@@ -25,7 +25,7 @@ void Arbiter::prepare_templates() {
     start_failure_ = why;
     feed(core::CommandReceived{core::CommandId{}, core::ShutdownCommand{true}});
   });
-  if (estate_) hooks_->resumed();
+  if (estate_ && !estate_->extinct) hooks_->resumed();
 }
 
 void Arbiter::begin_templates(const core::BeginGeneration& action,

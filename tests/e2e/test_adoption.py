@@ -9,9 +9,11 @@ import struct
 
 import pytest
 
-from harness import ECHO_QUERY, get, process_alive, wait_until
+from harness import ECHO_QUERY, free_port, get, process_alive, wait_until
 from load import Load
+from test_handoff import STUCK
 from test_upgrade import listening_inode
+from wire import Wire
 
 NAMED = ["--name", "shop"]
 
@@ -177,6 +179,56 @@ def test_orphans_finish_when_nobody_comes(site):
     wait_until(lambda: not site.processes(), "the orphans to finish")
 
 
+def refused(port):
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_an_orphan_that_finishes_leaves_the_port_and_is_adopted_all_the_same(site):
+    site.write("stuck.py", STUCK)
+    port = free_port()
+    options = [*NAMED, "-w", "1", "--threads", "2", "--orphan-timeout", "1", "stuck:application"]
+    arbiter = site.start(*options, bind=f"127.0.0.1:{port}")
+    old, = arbiter.workers()
+    with Wire(port) as hanging:
+        hanging.send("GET /hang HTTP/1.1\r\nHost: test\r\n\r\n")
+        wait_until((site.app / "hanging").exists, "a request inside")
+        arbiter.kill()
+        wait_until(lambda: refused(port), "the orphan to stop listening")
+        arbiter = start_again(site, *options, bind=f"127.0.0.1:{port}")
+        wait_until(arbiter.workers, "a new worker")
+        with Wire(port) as fresh:
+            assert int(fresh.get().body) != old
+        assert arbiter.workers(("DRAINING",)) == [old]
+        (site.app / "go").touch()
+        assert int(hanging.answer().body) == old
+    end, = wait_until(arbiter.exits, "the orphan's end")
+    assert (end["pid"], end["cause"]) == (old, "orphaned")
+    assert arbiter.stop() == 0
+    site.assert_nothing_left()
+
+
+def test_history_goes_on_after_the_orphans_have_left(site):
+    options = [*NAMED, "-w", "2", "--orphan-timeout", "1", "wsgi_test:application"]
+    arbiter = site.start(*options)
+    killed, orphan = arbiter.workers()
+    history = arbiter.events()
+    arbiter.kill()
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: not site.processes(), "the orphan to finish")
+    arbiter = site.start(*options)
+    assert arbiter.events()[:len(history)] == history
+    numbers = sequences(arbiter)
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert [(end["pid"], end["cause"]) for end in arbiter.exits()] == [(killed, "lost"),
+                                                                       (orphan, "orphaned")]
+    assert arbiter.stop() == 0
+    site.assert_nothing_left()
+
+
 def test_the_state_file_is_written_as_soon_as_it_can_be(site):
     options = [*NAMED, "-w", "1", "wsgi_test:application"]
     arbiter = site.start(*options)
@@ -196,9 +248,11 @@ def test_the_state_file_is_written_as_soon_as_it_can_be(site):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_workers_that_dropped_privileges_are_adopted(site):
-    site.run.chmod(0o711)  # what /run is to everybody
-    options = [*NAMED, "-w", "2", "--user", "nobody", "wsgi_test:application"]
+@pytest.mark.parametrize("mode", [0o711, 0o700], ids=["as /run", "as /run/user/0"])
+@pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["", "forked"])
+def test_workers_that_dropped_privileges_are_adopted(site, mode, preload):
+    site.run.chmod(mode)
+    options = [*NAMED, "-w", "2", "--user", "nobody", *preload, "wsgi_test:application"]
     arbiter = site.start(*options)
     workers = arbiter.workers()
     arbiter.kill()

@@ -61,8 +61,8 @@ def test_workers_are_forked_from_one_template_and_are_arbiterds_own_children(sit
         stat = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
         assert int(stat.rpartition(")")[2].split()[1]) == arbiter.pid
     assert get(arbiter.port, "/?mine").body == b"mine"
-    # channel, scoreboard, one listener, two ends of the hand-off queue
-    assert templates.told("fork")[0]["descriptors"] == 5
+    # channel, scoreboard, one listener, two ends of the hand-off queue, two for adoption
+    assert templates.told("fork")[0]["descriptors"] == 7
     assert arbiter.stop() == 0
     site.assert_nothing_left()
 

@@ -213,9 +213,12 @@ class Interpreter {
     fresh_settings_ = true;
     settings_.push_back(spec);
   }
-  void start(Words&) {
+  // "after wN": an earlier arbiter's workers, up to that one, have all ended.
+  void start(Words& words) {
     fresh_settings_ = false;
-    feed(core::Start{settings_});
+    core::Start start{settings_};
+    if (!words.empty() && take_first(words) == "after") start.last_worker = take_worker(words);
+    feed(start);
   }
   void settings_loaded(Words&) {
     fresh_settings_ = false;

@@ -18,6 +18,31 @@ base::Result<base::UniqueFd> copy_of(int descriptor) {
   return copy;
 }
 
+base::Result<base::UniqueFd> connect_to(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) {
+    return base::fail("the adoption socket's path is too long", ENAMETOOLONG);
+  }
+  std::memcpy(address.sun_path, path.data(), path.size());
+  base::UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return base::fail_errno("socket", errno);
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return base::fail_errno("connect " + path, errno);
+  }
+  return socket;
+}
+
+base::Result<base::UniqueFd> connect_to(const Estate& estate) {
+  if (estate.directory) {
+    auto socket = connect_to("/proc/self/fd/" + std::to_string(estate.directory.get()) +
+                             estate.socket.substr(estate.socket.rfind('/')));
+    if (socket) return socket;
+  }
+  // Without /proc, and where the directory was made anew.
+  return connect_to(estate.socket);
+}
+
 }  // namespace
 
 base::Result<Estate> Estate::copy(std::string socket, std::uint64_t worker_id, int scoreboard,
@@ -43,17 +68,9 @@ base::Result<Estate> Estate::copy(std::string socket, std::uint64_t worker_id, i
 }
 
 base::Result<base::Channel> offer(const Estate& estate, bool ready, const std::string& retiring) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (estate.socket.size() >= sizeof(address.sun_path)) {
-    return base::fail("the adoption socket's path is too long", ENAMETOOLONG);
-  }
-  std::memcpy(address.sun_path, estate.socket.data(), estate.socket.size());
-  base::UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket) return base::fail_errno("socket", errno);
-  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return base::fail_errno("connect " + estate.socket, errno);
-  }
+  auto connected = connect_to(estate);
+  if (!connected) return tl::unexpected(connected.error());
+  base::UniqueFd socket = std::move(*connected);
   // As the channel that arbiterd makes: send() never blocks, receive() is preceded by poll(2).
   if (::fcntl(socket.get(), F_SETFL, 0) != 0) return base::fail_errno("fcntl", errno);
   base::Channel channel(std::move(socket));

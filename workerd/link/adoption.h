@@ -18,7 +18,13 @@ namespace corn::link {
 // What a worker offers: copies of descriptors that the arbiterd before had given to it.
 struct Estate {
   std::string socket;  // path; empty: nobody is looked for
+  // That of the socket, or none: a worker that has dropped privileges need not be able to walk the
+  // path.
+  base::UniqueFd directory;
   std::uint64_t worker_id = 0;
+  // Where a worker that leaves without an order notes it, for an arbiterd that comes when it has
+  // gone (arbiterd/driver/state_file.h); or none.
+  base::UniqueFd departures;
   base::UniqueFd scoreboard;
   std::vector<base::UniqueFd> listeners;
   std::vector<base::UniqueFd> hand_off;  // the queue's ends, first that for sending; or none

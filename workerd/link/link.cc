@@ -304,7 +304,9 @@ void Link::obey_signals() {
     quitting_ = true;
     callbacks_.quit();
   } else if (signals.terminate && !quitting_) {
-    if (signals.by_parent || orphaned()) {
+    if (orphaned()) {
+      leave_unattended("exited");
+    } else if (signals.by_parent) {
       callbacks_.drain(graceful_timeout_, true);
     } else {
       callbacks_.retire(graceful_timeout_);
@@ -327,11 +329,10 @@ void Link::lose_channel() {
     const std::lock_guard lock(mutex_);
     channel_ = base::Channel();
     queue_.clear();
-    if (exit_deadline_) return;  // ending anyway
     next_offer_ = estate_.socket.empty() ? std::nullopt : std::optional(now() + kOfferInterval);
     // An offer that wasn't taken leaves the deadline as it is.
     offered_ = false;
-    if (std::exchange(orphaned_, true)) return;
+    if (std::exchange(orphaned_, true) || exit_deadline_) return;
   }
   if (orphan_timeout_.count() == 0) {
     base::log_warning("arbiterd has gone; serving on");
@@ -363,12 +364,27 @@ void Link::note_adoption() {
   base::log_info("Adopted by a new arbiterd");
 }
 
+void Link::leave_unattended(const char* cause) {
+  orphan_deadline_.reset();
+  const bool again = std::exchange(leaves_unattended_, true);
+  if (!again) {
+    const std::lock_guard lock(mutex_);
+    retiring_ = cause;
+  }
+  // Before the process may end.
+  if (!again && estate_.departures) {
+    const std::string line = std::to_string(estate_.worker_id) + " " + cause + "\n";
+    [[maybe_unused]] const ssize_t n = ::write(estate_.departures.get(), line.data(), line.size());
+  }
+  callbacks_.drain(graceful_timeout_, true);
+  for (const base::UniqueFd& listener : estate_.listeners) callbacks_.before_close(listener.get());
+  estate_.listeners.clear();
+}
+
 void Link::check_deadlines(TimePoint time) {
   if (orphan_deadline_ && *orphan_deadline_ <= time) {
-    orphan_deadline_.reset();
-    next_offer_.reset();
     base::log_warning("No arbiterd has come to adopt this worker; finishing");
-    callbacks_.drain(graceful_timeout_, true);
+    leave_unattended("orphaned");
   }
   std::optional<int> status;
   {

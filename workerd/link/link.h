@@ -20,7 +20,8 @@
 //   anything else                Unsupported
 //   the channel ends             the worker serves on as an orphan and offers itself to whichever
 //                                arbiterd of the instance comes next (adoption.h); drain() if none
-//                                has within orphan_timeout
+//                                has within orphan_timeout. What drains can still be adopted, but
+//                                has no listening sockets any more: the port is free
 #pragma once
 
 #include <deque>
@@ -65,6 +66,7 @@ struct Callbacks {
   std::function<base::DumpResult(base::Milliseconds patience)> dump;
   std::function<void()> abort;    // last words; the process dies when it returns
   std::function<void()> overdue;  // exit_by()'s time is over; the process ends when it returns
+  std::function<void(int)> before_close;  // a descriptor of the estate is about to be closed
 };
 
 // Waits for the first message on a child's channel, which must be Configure.
@@ -118,6 +120,8 @@ class Link {
   void lose_channel();
   void seek_adoption(base::TimePoint now);
   void note_adoption();
+  // Drains though no arbiterd has ordered it; the next one is told why.
+  void leave_unattended(const char* cause);
   void check_deadlines(base::TimePoint now);
   [[nodiscard]] int poll_timeout(base::TimePoint now) const;
 
@@ -128,10 +132,12 @@ class Link {
   base::Milliseconds orphan_timeout_{0};
 
   // Link thread only, once it runs.
+  Estate estate_;
   std::optional<base::TimePoint> orphan_deadline_;
   std::optional<base::TimePoint> next_offer_;  // while there is somebody to be found
   bool offered_ = false;                       // nothing was heard on this channel yet
   bool quitting_ = false;
+  bool leaves_unattended_ = false;
 
   // Guarded by mutex_.
   mutable std::mutex mutex_;

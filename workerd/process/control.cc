@@ -15,6 +15,7 @@
 #include "base/unique_fd.h"
 #include "workerd/runtimes/python/hooks.h"
 #include "workerd/runtimes/python/stacks.h"
+#include "workerd/server/fork_fence.h"
 
 namespace corn::process {
 namespace {
@@ -79,7 +80,8 @@ base::Status Control::start(Milliseconds orphan_timeout, link::Estate estate) {
        .reopen_logs = [this](link::OpenFiles files) { reopen_logs(std::move(files)); },
        .dump = [](Milliseconds patience) { return dump(patience); },
        .abort = [this] { abort(); },
-       .overdue = [this] { overdue(); }},
+       .overdue = [this] { overdue(); },
+       .before_close = [](int descriptor) { server::open_across_forks(descriptor); }},
       config_.graceful_timeout, orphan_timeout, std::move(estate));
 }
 

@@ -27,7 +27,8 @@ std::vector<int> numbers(const std::vector<base::UniqueFd>& descriptors) {
 base::Result<Descriptors> Descriptors::take(const base::WorkerConfig& config,
                                             Inheritance& inheritance) {
   const auto logs = config.log_files ? base::log_paths(config) : std::vector<std::string>();
-  const std::size_t wanted = 1 + config.listeners.size() + (config.hand_off ? 2 : 0) + logs.size();
+  const std::size_t wanted = 1 + config.listeners.size() + (config.hand_off ? 2 : 0) + logs.size() +
+                             (config.adoption_directory ? 1 : 0) + (config.departures ? 1 : 0);
   std::vector<base::UniqueFd>& given = inheritance.descriptors;
   if (!inheritance.forked) {
     for (std::size_t i = 0; i < wanted; ++i) {
@@ -54,16 +55,20 @@ base::Result<Descriptors> Descriptors::take(const base::WorkerConfig& config,
     log = std::move(*next++);
     ::fcntl(log.get(), F_SETFD, FD_CLOEXEC);
   }
+  if (config.adoption_directory) taken.adoption_directory = fence(std::move(*next++));
+  if (config.departures) taken.departures = fence(std::move(*next++));
   given.clear();
   return taken;
 }
 
-base::Result<link::Estate> Descriptors::make_estate(const base::WorkerConfig& config) const {
+base::Result<link::Estate> Descriptors::make_estate(const base::WorkerConfig& config) {
   auto estate = link::Estate::copy(config.adoption_socket, config.worker_id, scoreboard.get(),
                                    numbers(listeners), numbers(hand_off));
   if (estate) {
     for (const auto& listener : estate->listeners) server::close_in_forks(listener.get());
     for (const auto& end : estate->hand_off) server::close_in_forks(end.get());
+    estate->directory = std::move(adoption_directory);
+    estate->departures = std::move(departures);
   }
   return estate;
 }

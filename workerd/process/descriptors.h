@@ -19,12 +19,14 @@ struct Descriptors {
   std::vector<base::UniqueFd> hand_off;   // the queue's ends, first that for sending; or none
   base::UniqueFd error_log;               // empty: not a file, or not passed
   base::UniqueFd access_log;              // likewise
+  base::UniqueFd adoption_directory;      // or none
+  base::UniqueFd departures;              // or none
 
   // Inherited by number, or as they came. Fails when there are fewer than `config` says.
   static base::Result<Descriptors> take(const base::WorkerConfig& config, Inheritance& inheritance);
 
-  // Copies, for the arbiterd that may adopt the worker.
-  [[nodiscard]] base::Result<link::Estate> make_estate(const base::WorkerConfig& config) const;
+  // Copies, for the arbiterd that may adopt the worker; what concerns only that goes along.
+  [[nodiscard]] base::Result<link::Estate> make_estate(const base::WorkerConfig& config);
 };
 
 // Closes what the estate held.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workerd/link/link.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -69,7 +70,8 @@ class Calls {
               return base::DumpResult{0, "", {{7, "stack"}}};
             },
         .abort = [this] { add("abort"); },
-        .overdue = [this] { add("overdue"); }};
+        .overdue = [this] { add("overdue"); },
+        .before_close = [this](int /*descriptor*/) { add("close"); }};
   }
 
  private:
@@ -342,6 +344,28 @@ TEST_F(AdoptionTest, AnotherDeathIsAnotherAdoption) {
     EXPECT_FALSE(link_->orphaned());
     arbiter_ = Channel();
   }
+}
+
+TEST_F(AdoptionTest, AnOrphanThatLeavesIsFoundButHasNoListenersAnyMore) {
+  arbiter_ = Channel();
+  while (!link_->orphaned()) std::this_thread::yield();
+  ::kill(::getpid(), SIGTERM);
+  EXPECT_THAT(calls_.wait_for(2), ElementsAre("drain 7000 all", "close"));
+  listen();
+  const base::Offer offer = accept_offer();
+  EXPECT_EQ(offer.retiring, "exited");
+  EXPECT_EQ(offer.listeners, 0U);
+}
+
+TEST_F(AdoptionTest, TheSocketIsFoundThroughADirectoryThatIsHeldOpen) {
+  listen();
+  auto estate = Estate::copy("/no/way/there/adopt", 7, pipe_[0], {}, {});
+  ASSERT_TRUE(estate);
+  EXPECT_FALSE(offer(*estate, true, ""));
+  estate->directory.reset(::open(directory_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const auto channel = offer(*estate, true, "");
+  ASSERT_TRUE(channel) << channel.error().message;
+  EXPECT_EQ(accept_offer().worker_id, 7U);
 }
 
 TEST_F(LinkTest, AnOrphanServesOnAndDrainsWhenNobodyComes) {
