@@ -59,8 +59,7 @@ base::Result<T> run_to_end(ScriptProcess* script, int* signal, Begin begin) {
   };
   std::unique_ptr<os::SignalSource> signals;
   if (signal != nullptr) {
-    auto watched =
-        os::SignalSource::create(**loop, end_early, os::SignalSource::Which::kEnding);
+    auto watched = os::SignalSource::create(**loop, end_early, os::SignalSource::Which::kEnding);
     if (!watched) return tl::unexpected(watched.error());
     signals = std::move(*watched);
   }

@@ -20,9 +20,8 @@ void check_applications(const ErrandContext& context, const LaunchContext& launc
                         const config::Settings& settings, std::function<void(base::Status)> done);
 
 // The same two while there is no arbiter yet: on a loop of their own, until done or until TERM, INT
-// or QUIT comes. Then they fail, nothing is left running, and `*signal` is that signal's number; with
-// null they go on, and the signal stays pending.
-// `script`: null, or not attached.
+// or QUIT comes. Then they fail, nothing is left running, and `*signal` is that signal's number;
+// with null they go on, and the signal stays pending. `script`: null, or not attached.
 base::Result<config::Settings> load_settings_now(const LaunchContext& launch,
                                                  const config::Invocation& invocation,
                                                  ScriptProcess* script, int* signal);

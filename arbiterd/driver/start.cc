@@ -211,8 +211,7 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
     if (!can_do_without(log.error())) return give_up(log.error());
     instance->keep_log(settings.arbiter.log, std::move(estate->log));
   }
-  auto logs =
-      open_log_files(settings, estate ? LogFile::When::kRunning : LogFile::When::kStart);
+  auto logs = open_log_files(settings, estate ? LogFile::When::kRunning : LogFile::When::kStart);
   if (!logs && !can_do_without(logs.error())) return give_up(logs.error());
   if (!settings.arbiter.pid_file.empty()) {
     auto pid_file = os::PidFile::create(settings.arbiter.pid_file);
