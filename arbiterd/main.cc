@@ -127,7 +127,9 @@ int check_upgrade(const config::Invocation& invocation, const base::UniqueFd& st
 int take_over(const std::vector<std::string>& arguments,
               const std::map<std::string, std::string>& environment, const std::string& program,
               const base::UniqueFd& state, driver::ScriptProcess* script) {
-  auto estate = driver::take_over(state);
+  auto left = driver::read_sealed_state(state);
+  if (!left) return refuse(1, left.error().message);
+  auto estate = driver::take_over(std::move(*left));
   if (!estate) return refuse(1, estate.error().message);
   const std::string directory = working_directory();
   config::Invocation invocation;

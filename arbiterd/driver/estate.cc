@@ -74,14 +74,6 @@ PoolGeneration& committed_of(Estate& estate, const core::InheritedPool& pool) {
   return estate.pools[pool.name].generations[pool.generation];
 }
 
-base::Status add_listeners(Estate& estate, const core::InheritedPool& pool) {
-  for (const ListenerRecord& record : estate.state.pools[pool.name].listeners) {
-    auto added = add_listener(committed_of(estate, pool), record, take(record.descriptor));
-    if (!added) return added;
-  }
-  return {};
-}
-
 // ---- adoption ----
 
 // Gives each of the sockets that a worker handed over to the pool that had it, unless another
@@ -218,27 +210,19 @@ base::Result<InstanceState> read_sealed_state(const base::UniqueFd& descriptor) 
   return read_state(*text);
 }
 
-base::Result<Estate> take_listeners(InstanceState state) {
+base::Result<Estate> take_over(InstanceState state) {
   Estate estate;
   estate.state = std::move(state);
-  add_pools(estate);
-  for (const core::InheritedPool& pool : estate.state.inheritance.pools) {
-    if (auto added = add_listeners(estate, pool); !added) return tl::unexpected(added.error());
-  }
-  return estate;
-}
-
-base::Result<Estate> take_over(const base::UniqueFd& descriptor) {
-  auto state = read_sealed_state(descriptor);
-  if (!state) return tl::unexpected(state.error());
-  auto taken = take_listeners(std::move(*state));
-  if (!taken) return taken;
-  Estate& estate = *taken;
   estate.upgraded = true;
   estate.lock = take(estate.state.lock);
   estate.log = take(estate.state.log);
+  add_pools(estate);
   for (const core::InheritedPool& pool : estate.state.inheritance.pools) {
     const PoolRecord& left = estate.state.pools[pool.name];
+    for (const ListenerRecord& record : left.listeners) {
+      auto added = add_listener(committed_of(estate, pool), record, take(record.descriptor));
+      if (!added) return tl::unexpected(added.error());
+    }
     if (left.hand_off_in >= 0) {
       auto queue = os::HandOffQueue::adopt(take(left.hand_off_in), take(left.hand_off_out));
       if (!queue) return tl::unexpected(queue.error());
@@ -250,12 +234,14 @@ base::Result<Estate> take_over(const base::UniqueFd& descriptor) {
       InheritedProcess& process = estate.workers[worker.id];
       process.channel = base::Channel(take(record.channel));
       process.pidfd = take(record.pidfd);
+      // One that was adopted and hasn't been heard of since has none.
+      if (record.scoreboard < 0) continue;
       auto scoreboard = base::ScoreboardMap::attach(take(record.scoreboard));
       if (!scoreboard) return tl::unexpected(scoreboard.error());
       process.scoreboard = std::move(*scoreboard);
     }
   }
-  return taken;
+  return estate;
 }
 
 base::Result<std::optional<Estate>> adopt(const std::string& state_file,

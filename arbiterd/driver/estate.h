@@ -50,12 +50,9 @@ std::optional<base::UniqueFd> take_state_descriptor(const char* variable);
 // Reads a sealed state without touching the descriptors that it names.
 base::Result<InstanceState> read_sealed_state(const base::UniqueFd& descriptor);
 
-// Takes over nothing but the listening sockets, as a program does that is only tried. They are
-// closed with the result; files of unix sockets stay.
-base::Result<Estate> take_listeners(InstanceState state);
-
-// Takes over everything that the program before this one has left open in this process.
-base::Result<Estate> take_over(const base::UniqueFd& descriptor);
+// Takes over everything that the program before this one has left open in this process, or, for one
+// that is only tried, what of it is named in the state.
+base::Result<Estate> take_over(InstanceState state);
 
 // Finds out whether an arbiter of this instance has died and left workers, from its state file, and
 // if so has them offer themselves, for up to two seconds. Workers that leave, or have left, without

@@ -141,7 +141,7 @@ base::Status rehearse_start(config::Settings settings, InstanceState state) {
   if (auto logs = open_log_files(settings, LogFile::When::kRunning); !logs) {
     return tl::unexpected(logs.error());
   }
-  auto estate = take_listeners(std::move(state));
+  auto estate = take_over(std::move(state));
   if (!estate) return tl::unexpected(estate.error());
   auto loaded = open_listeners(std::move(settings), estate->pools, {});
   if (!loaded) return tl::unexpected(loaded.error());
@@ -230,7 +230,7 @@ tl::expected<std::unique_ptr<Instance>, StartFailure> Instance::start(
     put_off_unreachable(*loaded, *estate);
   }
   if (logs) {
-    for (auto& [name, generation] : loaded->pools) generation.logs = std::move(logs->at(name));
+    for (auto& [pool, generation] : loaded->pools) generation.logs = std::move(logs->at(pool));
   }
 
   const config::Settings& running = loaded->settings;

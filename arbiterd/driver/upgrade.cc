@@ -69,17 +69,25 @@ base::Result<std::string> make_trial_answer() {
   return fmt::format("{:02x}", fmt::join(bytes, ""));
 }
 
-// The state as a program sees it that is only tried: it may look at the listening sockets, under
-// descriptors of its own, but must leave their files alone.
+// The state as a program sees it that is only tried: of what it would take over it is given what it
+// must know how to use, under descriptors of its own; files of sockets it must leave alone.
 InstanceState for_trial(InstanceState state, std::vector<os::DescriptorMapping>& descriptors) {
-  state.lock = state.log = -1;
-  for (auto& [id, worker] : state.workers) worker = {worker.start_time};
   int next = kStateDescriptor + 1;
+  const auto give = [&](int& descriptor) {
+    if (descriptor < 0) return;
+    descriptors.push_back({descriptor, next});
+    descriptor = next++;
+  };
+  state.lock = state.log = -1;
+  for (auto& [id, worker] : state.workers) {
+    worker.channel = worker.pidfd = -1;
+    give(worker.scoreboard);
+  }
   for (auto& [name, pool] : state.pools) {
-    pool.hand_off_in = pool.hand_off_out = -1;
+    give(pool.hand_off_in);
+    give(pool.hand_off_out);
     for (ListenerRecord& listener : pool.listeners) {
-      descriptors.push_back({listener.descriptor, next});
-      listener.descriptor = next++;
+      give(listener.descriptor);
       listener.file.reset();
     }
   }

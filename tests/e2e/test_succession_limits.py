@@ -2,6 +2,7 @@
 """What the settings want can't be had when an arbiter takes over from another one: an upgrade is refused, or
 goes on with what there was, and so does an adoption. Workers are never left alone."""
 
+import os
 import shutil
 import signal
 import socket
@@ -279,3 +280,20 @@ bind = "127.0.0.1:{port}"
         instance.assert_serving()
     assert instance.arbiter.cornctl("reload").returncode == 0
     assert get(port).status == 200 and get(instance.port).status == 200
+
+
+def test_an_upgrade_waits_on_for_an_orphan_that_stands_still(site):
+    instance = Instance(site)
+    still = instance.workers[0]
+    os.kill(still, signal.SIGSTOP)
+    instance.arbiter.process.send_signal(signal.SIGKILL)
+    instance.arbiter.process.wait()
+    instance.arbiter = site.start("-c", instance.config, bind=None, ready=False)
+    instance.arbiter.wait_for_log("adopted 2 workers")
+    instance.arbiter.send(signal.SIGUSR2)
+    instance.arbiter.wait_for_log("has taken over from")
+    assert get(instance.port).status == 200
+    os.kill(still, signal.SIGCONT)
+    wait_until(lambda: len(instance.arbiter.workers()) == 2 and
+               not set(instance.arbiter.all_workers()) & set(instance.workers), "the reload")
+    assert instance.arbiter.stop() == 0
