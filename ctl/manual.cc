@@ -115,7 +115,7 @@ Example:
     CommandManual{"reopen-logs", "reopen-logs", "open log files anew after a rotation",
                   R"(Opens all log files anew under their old names, workers' too (as signal USR1
 does). To be called by whatever has renamed them, for example in logrotate's
-postrotate section.
+postrotate section. Exits 1 if a file can't be opened: the old one stays in use.
 )",
                   ""},
     CommandManual{"shutdown", "shutdown [--quick]", "stop the instance",
