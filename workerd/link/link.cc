@@ -366,19 +366,16 @@ void Link::note_adoption() {
 
 void Link::leave_unattended(const char* cause) {
   orphan_deadline_.reset();
-  const bool again = std::exchange(leaves_unattended_, true);
-  if (!again) {
+  if (!std::exchange(leaves_unattended_, true)) {
     const std::lock_guard lock(mutex_);
     retiring_ = cause;
-  }
-  // Before the process may end.
-  if (!again && estate_.departures) {
-    const std::string line = std::to_string(estate_.worker_id) + " " + cause + "\n";
-    [[maybe_unused]] const ssize_t n = ::write(estate_.departures.get(), line.data(), line.size());
+    if (estate_.departures) {  // noted before the process may end
+      const std::string line = std::to_string(estate_.worker_id) + " " + cause + "\n";
+      [[maybe_unused]] const ssize_t n =
+          ::write(estate_.departures.get(), line.data(), line.size());
+    }
   }
   callbacks_.drain(graceful_timeout_, true);
-  for (const base::UniqueFd& listener : estate_.listeners) callbacks_.before_close(listener.get());
-  estate_.listeners.clear();
 }
 
 void Link::check_deadlines(TimePoint time) {

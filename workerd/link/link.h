@@ -66,7 +66,6 @@ struct Callbacks {
   std::function<base::DumpResult(base::Milliseconds patience)> dump;
   std::function<void()> abort;    // last words; the process dies when it returns
   std::function<void()> overdue;  // exit_by()'s time is over; the process ends when it returns
-  std::function<void(int)> before_close;  // a descriptor of the estate is about to be closed
 };
 
 // Waits for the first message on a child's channel, which must be Configure.
@@ -132,7 +131,6 @@ class Link {
   base::Milliseconds orphan_timeout_{0};
 
   // Link thread only, once it runs.
-  Estate estate_;
   std::optional<base::TimePoint> orphan_deadline_;
   std::optional<base::TimePoint> next_offer_;  // while there is somebody to be found
   bool offered_ = false;                       // nothing was heard on this channel yet

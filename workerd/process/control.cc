@@ -80,8 +80,7 @@ base::Status Control::start(Milliseconds orphan_timeout, link::Estate estate) {
        .reopen_logs = [this](link::OpenFiles files) { reopen_logs(std::move(files)); },
        .dump = [](Milliseconds patience) { return dump(patience); },
        .abort = [this] { abort(); },
-       .overdue = [this] { overdue(); },
-       .before_close = [](int descriptor) { server::open_across_forks(descriptor); }},
+       .overdue = [this] { overdue(); }},
       config_.graceful_timeout, orphan_timeout, std::move(estate));
 }
 
