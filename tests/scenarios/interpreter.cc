@@ -213,12 +213,9 @@ class Interpreter {
     fresh_settings_ = true;
     settings_.push_back(spec);
   }
-  // "after wN": an earlier arbiter's workers, up to that one, have all ended.
-  void start(Words& words) {
+  void start(Words& words) {  // or "start after wN"
     fresh_settings_ = false;
-    core::Start start{settings_};
-    if (!words.empty() && take_first(words) == "after") start.last_worker = take_worker(words);
-    feed(start);
+    feed(core::Start{settings_, words.empty() ? WorkerId{} : to_workers(words.back()).front()});
   }
   void settings_loaded(Words&) {
     fresh_settings_ = false;
