@@ -72,7 +72,8 @@ TEST(OpenListeners, AnAddressThatCoversAnotherOfOursIsNotBlamedOnOthers) {
   EXPECT_NE(later.error().message.find("since before this reload"), std::string::npos);
   const auto foreign = open_listeners(settings_of({pool("web", {"0.0.0.0:" + port})}), {}, {});
   ASSERT_FALSE(foreign);
-  EXPECT_NE(foreign.error().message.find("another program"), std::string::npos);
+  EXPECT_EQ(foreign.error().message.find("arbiter's own"), std::string::npos)
+      << foreign.error().message;
 }
 
 TEST(OpenListeners, WhatCannotBeOpenedIsLeftOutForWhoHasWorkersToLookAfter) {
