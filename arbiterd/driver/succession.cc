@@ -180,7 +180,8 @@ core::WorkerId Arbiter::remember() {
       record.cause = core::cause_of_end(worker, unknown, false);
       record.exit = unknown;
       record.text = fmt::format("ended after arbiter {} had died, status unknown", state.pid);
-      record_log_.write(history_.append(std::move(record), std::chrono::system_clock::now()).record);
+      record_log_.write(
+          history_.append(std::move(record), std::chrono::system_clock::now()).record);
     }
   }
   state_changed_ = state_urgent_ = true;
