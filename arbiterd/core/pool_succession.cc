@@ -11,6 +11,13 @@ namespace {
 // For a worker that an earlier arbiter has put down, until SIGKILL: its deadline is not known.
 constexpr Duration kInheritedGrace = std::chrono::seconds(1);
 
+// One that was put down while it booted may have been called off (Pool::call_off()), and have
+// requests: unless its own time was over, or an operator wanted it gone.
+bool is_called_off_for(const std::optional<Cause>& cause) {
+  return cause != Cause::kBootTimeout && cause != Cause::kBootFailed &&
+         cause != Cause::kKilledByOperator;
+}
+
 Worker take_over(const InheritedWorker& left, std::shared_ptr<const PoolSpec> spec, TimePoint now) {
   Worker worker;
   worker.id = left.id;
@@ -38,7 +45,7 @@ Worker take_over(const InheritedWorker& left, std::shared_ptr<const PoolSpec> sp
       break;
     case WorkerState::kStopping:
       worker.kill_at = now + kInheritedGrace;
-      worker.called_off = !left.ready_at;
+      worker.called_off = !left.ready_at && is_called_off_for(left.end_cause);
       break;
   }
   if (left.state == WorkerState::kDraining) {
