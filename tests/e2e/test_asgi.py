@@ -376,11 +376,11 @@ def test_a_waiting_application_is_not_taken_for_a_hanging_one(serve):
 def test_a_dump_shows_what_the_loop_is_in(serve):
     arbiter = serve()
     wire = Wire(arbiter.port)
-    wire.send("GET /block/3 HTTP/1.1\r\nHost: test\r\n\r\n")
+    wire.send("GET /block/8 HTTP/1.1\r\nHost: test\r\n\r\n")
     worker = str(arbiter.workers()[0])
     wait_until(lambda: connections(arbiter) == 1, "the request to be inside")
     dump = arbiter.cornctl("dump", worker)
-    assert "this_function_blocks" in dump.stdout and "GET /block/3" in dump.stdout, dump
+    assert "this_function_blocks" in dump.stdout and "GET /block/8" in dump.stdout, dump
     assert wire.answer().body == b"slept"
     wire.socket.close()
 
