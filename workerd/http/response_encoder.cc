@@ -149,6 +149,17 @@ Result<Summary> summarise(const ResponseHead& head) {
   return summary;
 }
 
+// Of the answer itself: a client goes on waiting after an interim one; 101 alone ends the exchange
+// (RFC 9110 section 15.2.2).
+Result<Summary> summarise_final(const ResponseHead& head) {
+  Result<Summary> summary = summarise(head);
+  if (summary && summary->status < 200 && summary->status != 101) {
+    return fail("the response's status is " + std::to_string(summary->status) +
+                ", which is interim: the answer itself needs 200 or above");
+  }
+  return summary;
+}
+
 void append_number(std::uint64_t value, int base, std::string& out) {
   std::array<char, 20> digits;
   const auto result = std::to_chars(digits.data(), digits.data() + digits.size(), value, base);
@@ -207,7 +218,7 @@ FramingChoice choose_framing(const ResponseContext& context, const Summary& summ
 }  // namespace
 
 Status check_response_head(const ResponseHead& head) {
-  if (const Result<Summary> summary = summarise(head); !summary) {
+  if (const Result<Summary> summary = summarise_final(head); !summary) {
     return tl::unexpected(summary.error());
   }
   return {};
@@ -216,14 +227,8 @@ Status check_response_head(const ResponseHead& head) {
 Status ResponseEncoder::start(const ResponseHead& head, std::optional<std::uint64_t> body_size,
                               std::string_view date, std::string& out) {
   CORN_CHECK(!started_);
-  const Result<Summary> summary = summarise(head);
+  const Result<Summary> summary = summarise_final(head);
   if (!summary) return tl::unexpected(summary.error());
-  // A client goes on waiting after an interim answer; 101 alone ends the exchange (RFC 9110
-  // section 15.2.2).
-  if (summary->status < 200 && summary->status != 101) {
-    return fail("the response's status is " + std::to_string(summary->status) +
-                ", which is interim: the answer itself needs 200 or above");
-  }
   const FramingChoice choice = choose_framing(context_, *summary, body_size);
 
   started_ = true;

@@ -100,6 +100,7 @@ TEST(ResponseEncoder, RefusesAnInterimStatusThatIsMeantAsFinal) {
     const base::Status refused = encoded.start(status, {}, 0);
     ASSERT_FALSE(refused) << status;
     EXPECT_THAT(refused.error().message, HasSubstr("which is interim"));
+    EXPECT_FALSE(check_response_head({status, {}}));
     EXPECT_EQ(encoded.out, "");
   }
 }
