@@ -42,7 +42,7 @@ class Chaos:
         self.plan = history(seed)
         self.checks = collections.Counter()
         self.mounted = False
-        self.inode = self.before = None
+        self.before = None
         self.judged = 0  # events up to this number have been judged
 
     # ---- the instance ----
@@ -60,7 +60,7 @@ class Chaos:
         faults.arbiter = self.start()
         faults.arbiter.wait_ready(WORKERS)
         faults.target = [WORKERS, WORKERS]
-        self.inode = listening_inode(self.port)
+        faults.inode = listening_inode(self.port)
         self.clients.start()
 
     def start(self):
@@ -143,7 +143,7 @@ class Chaos:
         # Code that couldn't boot degrades it; that passes.
         wait_until(lambda: self.settled()["pools"][0]["state"] == "SERVING", "the pool to recover")
         self.checks["after calm one generation, the newest code, serving"] += 1
-        if listening_inode(self.port) != self.inode:
+        if listening_inode(self.port) != faults.inode:
             raise Violation("the listening socket is another one")
         self.checks["the same listening socket"] += 1
         pids = {worker["pid"] for worker in pool["workers"]}

@@ -5,7 +5,10 @@ A failure is excused only on a connection that a worker held when the suite put 
 connections these were is read from the kernel while the worker stands still (SIGSTOP), so nothing has
 to be guessed: Ledger.hold() is told their client ports. A worker that must run on for a moment to die
 (of ABRT, say) may accept a few more; those are known by the time they were opened in and by who answered on
-them last. Every other failure is Corn's.
+them last. And where the suite has killed the arbiter and put down every worker that was to stay, nobody is
+left to hold the listening socket and the queue of connections that workers hand over, until the next arbiter
+comes: what finds nobody then, or waited in one of them, gets no answer and is excused
+(Ledger.arbiter_is_back()). Every other failure is Corn's.
 """
 
 import collections
@@ -14,6 +17,7 @@ import itertools
 import os
 import pathlib
 import random
+import re
 import threading
 import time
 
@@ -42,6 +46,10 @@ KEEP_ALIVE = 5.0
 KEEP_ALIVE_OF_A_POOL_THAT_STOPS = 0.5
 # For so long a connection may wait to be accepted on a busy machine.
 BACKLOG = 1.0
+# The end of a connection before any byte of the answer.
+UNANSWERED = re.compile("(closed|Connection[A-Za-z]+Error|BrokenPipeError) "
+                        "(while connecting|while sending|before the response)")
+NOBODY_LEFT = "nobody was left to hold the listening socket"
 
 
 def connections_of(pid, port):
@@ -79,6 +87,9 @@ class Ledger:
         self.held = {}  # client port: what was done to the worker that holds the connection
         self.windows = []  # [pid, from, to, what]: `to` is None while the worker dies
         self.pool_stopped = float("-inf")  # when it was last told to
+        self.arbiter_gone = None  # since when there is none
+        self.meanwhile = []  # failures since then that are to be judged: (time, text)
+        self.unheld = []  # (from, to): nobody held the listening socket
 
     def hold(self, ports, what):
         with self.lock:
@@ -90,6 +101,20 @@ class Ledger:
         with self.lock:
             self.windows.append(entry)
         return entry
+
+    def arbiter_is_killed(self):
+        """To be called before it is. Many may follow each other until one is back."""
+        with self.lock:
+            self.arbiter_gone = self.arbiter_gone or time.monotonic()
+
+    def arbiter_is_back(self, nobody_held_the_socket):
+        with self.lock:
+            if nobody_held_the_socket:
+                self.unheld.append((self.arbiter_gone, time.monotonic()))
+                self.excused[NOBODY_LEFT] += len(self.meanwhile)
+            else:
+                self.unexcused += self.meanwhile
+            self.arbiter_gone, self.meanwhile = None, []
 
     def opened(self, port):
         """The number may have been another connection's, which nobody used again."""
@@ -118,6 +143,9 @@ class Ledger:
                 (end is None or client.sent_at <= end)
             if came_in or passed_on or cut_off:
                 return what
+        if UNANSWERED.match(text) and any(begin - BACKLOG <= client.sent_at <= end
+                                               for begin, end in self.unheld):
+            return NOBODY_LEFT
         granted = KEEP_ALIVE
         if client.last_use >= self.pool_stopped - KEEP_ALIVE and client.last_use < self.pool_stopped + 60:
             granted = KEEP_ALIVE_OF_A_POOL_THAT_STOPS
@@ -132,10 +160,12 @@ class Ledger:
             if excuse:
                 self.excused[excuse] += 1
             else:
-                self.unexcused.append((now, f"{text}; client port {client.port}, opened "
-                                       f"{now - client.opened_at:.3f} s ago, last answered by "
-                                       f"{client.last_worker}, asked {client.waited():.3f} s ago, "
-                                       f"idle {client.idle:.3f} s before: {client.asked}"))
+                to_be_judged = self.arbiter_gone is not None and UNANSWERED.match(text)
+                failures = self.meanwhile if to_be_judged else self.unexcused
+                failures.append((now, f"{text}; client port {client.port}, opened "
+                                 f"{now - client.opened_at:.3f} s ago, last answered by "
+                                 f"{client.last_worker}, asked {client.waited():.3f} s ago, "
+                                 f"idle {client.idle:.3f} s before: {client.asked}"))
 
 
 class ChaosClient(KeepAliveClient):

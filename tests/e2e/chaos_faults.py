@@ -19,6 +19,7 @@ import time
 
 from chaos_clients import APPLICATION, connections_of
 from harness import BIN, PATIENCE, SANITIZER, process_alive, wait_until
+from test_upgrade import listening_inode
 
 # Instrumented programs are slower; a worker must not be taken for silent because of that.
 TIMEOUT = 30 if SANITIZER else 8
@@ -65,12 +66,13 @@ class Faults:
     def __init__(self, site, start, ledger, port):
         """`start()` starts arbiterd and returns it without waiting."""
         self.site, self.start, self.ledger, self.port = site, start, ledger, port
-        self.arbiter = None
+        self.arbiter = self.inode = None  # of the listening socket
         self.events = {}  # by sequence number, all that was ever read
         self.log = collections.deque(maxlen=60)
         self.begun = time.monotonic()
         self.counts = collections.Counter()
         self.ended = {}    # pid of a worker: the causes that its end may have
+        self.serving = {}  # {worker: pid}, when the arbiter was killed
         self.pending = []  # cornctl commands that run
         self.dying = []    # (pid, what) that the arbiter must put an end to
         self.version = 0
@@ -278,6 +280,7 @@ class Faults:
     # ---- the arbiter ----
 
     def again(self, pause):
+        self.ledger.arbiter_is_killed()
         self.arbiter.kill()
         self.arbiter_died = True
         time.sleep(pause)
@@ -286,15 +289,38 @@ class Faults:
 
     def arbiter_answers(self):
         wait_until(self.arbiter.try_status, "the new arbiter to answer")
+        before, self.inode = self.inode, listening_inode(self.port)
+        lost = self.inode != before
+        if lost:
+            self.note("  a new listening socket")
+            self.check_that_nobody_held_the_socket()
+        self.ledger.arbiter_is_back(lost)
+
+    def check_that_nobody_held_the_socket(self):
+        """A worker that was ready, not told to go, and not put down has it."""
+        wait_until(self.collect, "the history")
+        told = {event["workerId"] for event in self.events.values() if event["kind"] in
+                ("WORKER_DRAINING", "WORKER_RETIRING", "WORKER_STUCK")}
+        held = {pid for worker, pid in self.serving.items() if worker not in told and pid not in self.ended}
+        if held:
+            raise Violation(f"the listening socket is gone, though workers {held} should have kept it")
+
+    def look_who_serves(self):
+        """Before the arbiter is killed: {worker: pid}."""
+        self.collect()
+        pids = {kind: {event["workerId"]: event["pid"] for event in self.events.values()
+                       if event["kind"] == kind} for kind in ("WORKER_READY", "WORKER_EXITED")}
+        self.serving = {worker: pid for worker, pid in pids["WORKER_READY"].items()
+                        if worker not in pids["WORKER_EXITED"]}
 
     def kill_arbiter(self, pause, _):
-        self.collect()
+        self.look_who_serves()
         self.again(pause * 0.5)
         self.arbiter_answers()
 
     def kill_arbiter_twice(self, pause, life):
         """The second one dies while it takes over, or before."""
-        self.collect()
+        self.look_who_serves()
         self.again(pause * 0.2)
         time.sleep(life * 0.3)
         self.again(0)

@@ -4,6 +4,7 @@ as long as the instance lives."""
 
 import contextlib
 import fcntl
+import os
 import signal
 import socket
 
@@ -175,3 +176,15 @@ def test_a_socket_that_another_pool_names_is_that_pools(site, sockets):
         change(arbiter)
         assert served(arbiter) == sockets.addresses()[:1] and served(arbiter, 1) == sockets.addresses()[1:]
     assert "has no effect" not in arbiter.log()
+
+
+def test_clients_wait_while_neither_arbiter_nor_worker_lives(site, sockets):
+    arbiter = start(site, [sockets.tcp], *NAMED, "-w", "2", "wsgi_test:application")
+    arbiter.kill()
+    for worker in site.processes():
+        os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: not site.processes(), "all processes to be gone")
+    with socket.create_connection(("127.0.0.1", sockets.port), timeout=60) as client:
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        start(site, [sockets.tcp], *NAMED, "wsgi_test:application")
+        assert client.recv(100).startswith(b"HTTP/1.1 200 ")
