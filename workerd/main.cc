@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // workerd: one child of arbiterd, started with a channel as descriptor 3 that says what it is to
 // do.
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include <cstdio>
@@ -22,6 +23,8 @@ bool is_channel(int fd) {
 }
 
 int main(int argc, char** argv) {
+  // execveat(2), by which arbiterd runs it, names a process after the descriptor.
+  ::prctl(PR_SET_NAME, "workerd");
   if (argc == 2 && std::strcmp(argv[1], "--version") == 0) {
     std::puts("workerd " CORN_VERSION);
     return 0;

@@ -194,7 +194,8 @@ std::vector<Setting> process() {
        .group = Group::kProcess,
        .gunicorn = false,
        .default_note = "beside arbiterd, else in libexec",
-       .help = "The worker program.",
+       .help = "The worker program. A running arbiter keeps the one it found; an upgrade finds it "
+               "anew.",
        .to_arbiter = [](const Value& v, ArbiterSettings& a) { a.workerd = v.text(); }},
   };
 }

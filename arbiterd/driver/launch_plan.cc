@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "arbiterd/os/users.h"
 #include "base/message.h"
@@ -73,6 +74,19 @@ base::Result<std::string> find_workerd(const std::string& configured) {
   return base::fail("no executable workerd; looked for" + tried + "\nname it with --workerd PATH");
 }
 
+base::Result<std::shared_ptr<const base::UniqueFd>> hold_workerd(const std::string& program) {
+  base::UniqueFd held(::open(program.c_str(), O_PATH | O_CLOEXEC));
+  if (!held) return base::fail_errno("open " + program, errno);
+  // A file that may be executed but not read is no script: the interpreter couldn't read it either.
+  const base::UniqueFd content(::open(program.c_str(), O_RDONLY | O_CLOEXEC));
+  char head[2];
+  if (content && ::read(content.get(), head, sizeof head) == sizeof head && head[0] == '#' &&
+      head[1] == '!') {
+    return nullptr;
+  }
+  return std::make_shared<const base::UniqueFd>(std::move(held));
+}
+
 base::Result<LaunchedWorkerd> launch_workerd(os::ProcessLauncher& launcher,
                                              const LaunchContext& context,
                                              const config::PoolSettings& pool,
@@ -85,6 +99,7 @@ base::Result<LaunchedWorkerd> launch_workerd(os::ProcessLauncher& launcher,
 
   os::LaunchSpec spec;
   spec.program = context.program;
+  if (context.program_file) spec.program_file = context.program_file->get();
   spec.argv = {"workerd"};
   spec.environment = merge_environment(context.environment, pool.environment);
   spec.descriptors = std::move(descriptors);

@@ -4,6 +4,7 @@
 
 #include <sys/resource.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,20 +13,26 @@
 #include "base/channel.h"
 #include "base/message.h"
 #include "base/result.h"
+#include "base/unique_fd.h"
 
 namespace corn::driver {
 
 // What every child of this arbiter has in common. Constant after start.
 struct LaunchContext {
-  std::string program;                   // path of workerd
-  std::vector<std::string> environment;  // arbiterd's own, "NAME=VALUE"
-  rlimit descriptor_limit{};             // RLIMIT_NOFILE as arbiterd found it
-  std::string adoption_socket;           // where workers look for another arbiterd
+  std::string program;                                 // path of workerd
+  std::shared_ptr<const base::UniqueFd> program_file;  // see hold_workerd()
+  std::vector<std::string> environment;                // arbiterd's own, "NAME=VALUE"
+  rlimit descriptor_limit{};                           // RLIMIT_NOFILE as arbiterd found it
+  std::string adoption_socket;                         // where workers look for another arbiterd
 };
 
 // Finds workerd: `configured` if given, else beside arbiterd's own program, else in the libexec
 // directory.
 base::Result<std::string> find_workerd(const std::string& configured);
+
+// Holds the program there: what takes its place on the disk speaks to its own arbiterd only, and is
+// run by the one that an upgrade brings. Null for a script, which is run by its path.
+base::Result<std::shared_ptr<const base::UniqueFd>> hold_workerd(const std::string& program);
 
 // A workerd process that has been started and the arbiter's end of its channel. Its Configure
 // message waits in the channel.

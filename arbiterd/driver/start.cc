@@ -92,7 +92,10 @@ base::Result<LaunchContext> prepare_process(const config::Invocation& invocation
   if (estate) launch.descriptor_limit.rlim_cur = estate->state.descriptor_limit;
   auto program = find_workerd(invocation.workerd);
   if (!program) return tl::unexpected(program.error());
+  auto held = hold_workerd(*program);
+  if (!held) return tl::unexpected(held.error());
   launch.program = std::move(*program);
+  launch.program_file = std::move(*held);
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text(*entry);
     // What a service manager says to arbiterd isn't meant for its children.

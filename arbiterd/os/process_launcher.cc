@@ -68,6 +68,7 @@ struct Range {
 // read, which shares its memory.
 struct Plan {
   const char* program = nullptr;
+  int program_file = -1;  // out of the targets' way once the descriptors are arranged
   char* const* argv = nullptr;
   char* const* environment = nullptr;
   Move* moves = nullptr;
@@ -114,6 +115,11 @@ CORN_UNINSTRUMENTED bool reset_signals(Plan& plan) {
 }
 
 CORN_UNINSTRUMENTED bool arrange_descriptors(Plan& plan) {
+  if (plan.program_file >= 0) {
+    plan.program_file = static_cast<int>(
+        ::syscall(SYS_fcntl, plan.program_file, F_DUPFD_CLOEXEC, plan.first_parking));
+    if (plan.program_file < 0) return give_up(plan, Stage::kExec);
+  }
   for (std::size_t i = 0; i < plan.move_count; ++i) {
     Move& move = plan.moves[i];
     move.parked =
@@ -191,7 +197,11 @@ CORN_UNINSTRUMENTED int child_main(void* argument) {
   Plan& plan = *static_cast<Plan*>(argument);
   if (prepare(plan)) {
     ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &kNoSignal, nullptr, kSignalSetSize);
-    ::syscall(SYS_execve, plan.program, plan.argv, plan.environment);
+    if (plan.program_file >= 0) {
+      ::syscall(SYS_execveat, plan.program_file, "", plan.argv, plan.environment, AT_EMPTY_PATH);
+    } else {
+      ::syscall(SYS_execve, plan.program, plan.argv, plan.environment);
+    }
     give_up(plan, Stage::kExec);
   }
   ::syscall(SYS_exit_group, 127);
@@ -316,6 +326,7 @@ base::Result<Child> CloneLauncher::launch(const LaunchSpec& spec) {
 
   Plan plan;
   plan.program = spec.program.c_str();
+  plan.program_file = spec.program_file;
   plan.argv = argv.data();
   plan.environment = environment.data();
   plan.moves = moves.data();

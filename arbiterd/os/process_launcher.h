@@ -35,7 +35,10 @@ struct ResourceLimit {
 };
 
 struct LaunchSpec {
-  std::string program;                   // path; PATH is not searched
+  std::string program;  // path; PATH is not searched
+  // The open file (O_PATH will do) that is executed in place of what `program` names by now; no
+  // script, whose interpreter couldn't open it. -1: by the path. Not owned.
+  int program_file = -1;
   std::vector<std::string> argv;         // argv[0] included
   std::vector<std::string> environment;  // "NAME=VALUE"; the parent's own is not inherited
   // Sources and targets may overlap in any way; a target may appear once. 0, 1 and 2 are the

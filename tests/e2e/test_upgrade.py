@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from harness import BIN, ECHO_QUERY, SANITIZER, get, wait_until
+from harness import BIN, ECHO_QUERY, SANITIZER, get, process_comm, wait_until
 from load import Load
 
 UPGRADES = int(os.environ.get("CORN_UPGRADES", "5"))
@@ -241,3 +241,32 @@ def test_cornctl_is_answered_whenever_it_asks_during_upgrades(site):
     seen = [int(json.loads(line)["sequence"]) for line in output.splitlines()]
     # Over all five programs, nothing missing and nothing twice.
     assert seen == list(range(1, len(seen) + 1)) and seen[-1] >= last, (seen, last, complaint)
+
+
+def test_until_the_upgrade_the_old_arbiter_starts_the_old_workerd(site, installed):
+    arbiter = site.start("-w", "2", "wsgi_test:application", program=installed)
+    workerd = installed.with_name("workerd")
+    def programs():
+        return {os.stat(f"/proc/{pid}/exe").st_ino for pid in arbiter.workers()}
+    old = {workerd.stat().st_ino}
+    assert programs() == old
+
+    # A package manager has put something newer there, which doesn't understand this arbiter.
+    workerd.unlink()
+    workerd.write_text("#!/bin/sh\nexit 1\n")
+    workerd.chmod(0o755)
+    victim = arbiter.workers()[0]
+    os.kill(victim, signal.SIGKILL)
+    wait_until(lambda: victim not in arbiter.all_workers(), "the worker's end to be seen")
+    arbiter.wait_ready(2)
+    result = arbiter.cornctl("reload")
+    assert result.returncode == 0, result
+    assert programs() == old
+    assert {process_comm(pid) for pid in arbiter.workers()} == {"workerd"}
+
+    workerd.unlink()
+    shutil.copy(BIN / "workerd", workerd)
+    result = arbiter.cornctl("upgrade")
+    assert result.returncode == 0, result
+    arbiter.wait_ready(2)
+    assert programs() == {workerd.stat().st_ino}

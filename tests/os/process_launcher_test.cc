@@ -106,6 +106,18 @@ TEST(ProcessLauncher, OneDescriptorMayBePassedTwice) {
   EXPECT_THAT(values_of(output_of(spec), "read"), ElementsAre("10 once", "11 (nothing)"));
 }
 
+TEST(ProcessLauncher, AnOpenProgramIsExecutedWhateverIsUnderItsName) {
+  LaunchSpec spec = probe({"report"});
+  const base::UniqueFd program(::open(spec.program.c_str(), O_PATH | O_CLOEXEC));
+  const base::UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  spec.program = "/nonexistent/child_probe";
+  spec.program_file = program.get();
+  const int in_the_way = program.get();
+  spec.descriptors = {{null.get(), in_the_way}};
+  EXPECT_THAT(values_of(output_of(spec), "fd"),
+              UnorderedElementsAre("0", "1", "2", std::to_string(in_the_way)));
+}
+
 TEST(ProcessLauncher, ChildStartsWithNoSignalBlockedOrIgnored) {
   sigset_t all;
   sigset_t before;
