@@ -17,9 +17,8 @@
 #include "arbiterd/os/signals.h"
 #include "base/log.h"
 
+namespace corn {
 namespace {
-
-using namespace corn;
 
 // For what a script does after run(), and its exit handlers.
 constexpr base::Duration kScriptLimit = std::chrono::seconds(60);
@@ -199,8 +198,6 @@ int run(int argc, char** argv, const std::map<std::string, std::string>& environ
   return 0;
 }
 
-}  // namespace
-
 int main(int argc, char** argv) {
   const std::map<std::string, std::string> environment = read_environment();
   auto script = driver::ScriptProcess::take();
@@ -209,3 +206,8 @@ int main(int argc, char** argv) {
   if (*script) (*script)->leave(status, kScriptLimit);
   return status;
 }
+
+}  // namespace
+}  // namespace corn
+
+int main(int argc, char** argv) { return corn::main(argc, argv); }

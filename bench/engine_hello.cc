@@ -3,10 +3,10 @@
 // request costs before any runtime. `engine_hello [PORT [THREADS]]`; ends on SIGTERM or SIGINT.
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <sys/socket.h>
 
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <thread>

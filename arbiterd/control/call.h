@@ -41,8 +41,8 @@ struct Switchboard {
       mailbox;  // thread-safe; door callbacks keep it, and may outlive the rest
   grpc::ServerCompletionQueue& queue;
   uid_t allowed_uid = 0;
-  Peers peers;
-  std::set<std::shared_ptr<Call>> open;
+  Peers peers{};
+  std::set<std::shared_ptr<Call>> open{};
   bool stopping = false;   // calls are refused
   bool upgrading = false;  // stopping, for another program to go on
   bool drained = false;  // the queue is shut down: what it still hands back must start nothing new

@@ -76,22 +76,33 @@ PoolGeneration& committed_of(Estate& estate, const core::InheritedPool& pool) {
 
 // ---- adoption ----
 
+struct RecordOfPool {
+  const core::InheritedPool* pool = nullptr;
+  const ListenerRecord* record = nullptr;
+};
+
+// Null: no pool had such a socket.
+RecordOfPool find_record(Estate& estate, std::uint64_t inode) {
+  for (const core::InheritedPool& pool : estate.state.inheritance.pools) {
+    for (const ListenerRecord& record : estate.state.pools[pool.name].listeners) {
+      if (record.inode == inode) return {&pool, &record};
+    }
+  }
+  return {};
+}
+
 // Gives each of the sockets that a worker handed over to the pool that had it, unless another
 // worker has brought it before.
 void add_offered(Estate& estate, std::vector<base::UniqueFd> sockets,
                  std::set<std::uint64_t>& known) {
   for (base::UniqueFd& socket : sockets) {
     const std::uint64_t inode = os::socket_inode(socket.get());
-    if (known.contains(inode)) continue;
-    for (const core::InheritedPool& pool : estate.state.inheritance.pools) {
-      for (const ListenerRecord& record : estate.state.pools[pool.name].listeners) {
-        if (record.inode != inode || known.contains(inode)) continue;
-        known.insert(inode);
-        if (auto added = add_listener(committed_of(estate, pool), record, std::move(socket));
-            !added) {
-          base::log_warning("{}; it is not taken over", added.error().message);
-        }
-      }
+    if (!known.insert(inode).second) continue;
+    const auto [pool, record] = find_record(estate, inode);
+    if (record == nullptr) continue;
+    if (auto added = add_listener(committed_of(estate, *pool), *record, std::move(socket));
+        !added) {
+      base::log_warning("{}; it is not taken over", added.error().message);
     }
   }
 }

@@ -2,11 +2,11 @@
 #include "arbiterd/driver/launch_plan.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 
 #include "arbiterd/os/users.h"
 #include "base/message.h"

@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "arbiterd/driver/script_process.h"
 #include "arbiterd/os/signals.h"
@@ -53,7 +54,7 @@ base::Result<T> run_to_end(ScriptProcess* script, int* signal, Begin begin) {
   const auto end_early = [&](const os::SignalLevels& levels) {
     if (*signal != 0) return;
     *signal = levels.commands.back();
-    const auto errands = under_way;
+    const std::vector<Errand*> errands(under_way.begin(), under_way.end());  // each leaves the set
     for (Errand* errand : errands) errand->call_off("called off by a signal");
     if (errands.empty()) (*loop)->stop();
   };

@@ -2,7 +2,6 @@
 #include "arbiterd/os/child_watch.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -12,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -99,7 +99,7 @@ PidfdChildWatch::~PidfdChildWatch() {
 base::Status PidfdChildWatch::watch(pid_t pid, base::UniqueFd pidfd, ExitCallback callback) {
   CORN_CHECK(loop_.on_loop_thread());
   CORN_CHECK(!watched_.contains(pid));
-  const base::Status status =
+  base::Status status =
       loop_.watch(pidfd.get(), EPOLLIN, [this, pid](std::uint32_t) { on_readable(pid); });
   if (!status) return status;
   watched_.emplace(pid, Watched{std::move(pidfd), std::move(callback)});
@@ -197,8 +197,7 @@ base::Result<std::uint64_t> read_pss(pid_t pid) {
   const std::size_t digits =
       label == std::string::npos ? label : text->find_first_not_of(' ', label + kLabel.size());
   if (digits == std::string::npos) return base::fail("unexpected format of /proc/PID/smaps_rollup");
-  const auto kilobytes =
-      number_at(std::string_view(*text).substr(digits), 0, "/proc/PID/smaps_rollup");
+  auto kilobytes = number_at(std::string_view(*text).substr(digits), 0, "/proc/PID/smaps_rollup");
   if (!kilobytes) return kilobytes;
   return *kilobytes * 1024;
 }
@@ -206,7 +205,7 @@ base::Result<std::uint64_t> read_pss(pid_t pid) {
 base::Result<std::uint64_t> read_rss(pid_t pid) {
   const base::Result<std::string> text = read_process_file(pid, "statm");
   if (!text) return tl::unexpected(text.error());
-  const base::Result<std::uint64_t> pages = number_at(*text, 1, "/proc/PID/statm");
+  base::Result<std::uint64_t> pages = number_at(*text, 1, "/proc/PID/statm");
   if (!pages) return pages;
   return *pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }

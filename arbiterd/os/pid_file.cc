@@ -2,15 +2,15 @@
 #include "arbiterd/os/pid_file.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <csignal>
+#include <ctime>
 #include <fstream>
 #include <optional>
 #include <utility>

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -13,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdint>
 #include <set>
 
@@ -246,9 +246,17 @@ std::vector<Range> complement(const std::set<unsigned>& kept) {
 }
 
 std::string id_text(unsigned id, const char* kind, const std::string& name) {
-  const std::string number = std::to_string(id);
+  std::string number = std::to_string(id);
   if (name.empty() || name == number) return number;
   return number + " (" + kind + " " + name + ")";
+}
+
+std::string describe_change(Stage stage, const Identity& identity) {
+  if (stage == Stage::kGroup) {
+    return "setgid " + id_text(identity.gid, "group", identity.group_name);
+  }
+  const std::string user = id_text(identity.uid, "user", identity.user_name);
+  return (stage == Stage::kGroups ? "setgroups for uid " : "setuid ") + user;
 }
 
 tl::unexpected<base::Error> describe(const Plan& plan) {
@@ -282,15 +290,10 @@ tl::unexpected<base::Error> describe(const Plan& plan) {
     case Stage::kDirectory:
       return base::fail_errno(std::string("chdir ") + plan.working_directory, error);
     case Stage::kGroups:
-      return base::fail_errno(
-          "setgroups for uid " + id_text(plan.identity->uid, "user", plan.identity->user_name),
-          error);
     case Stage::kGroup:
-      return base::fail_errno(
-          "setgid " + id_text(plan.identity->gid, "group", plan.identity->group_name), error);
     case Stage::kUser:
-      return base::fail_errno(
-          "setuid " + id_text(plan.identity->uid, "user", plan.identity->user_name), error);
+      CORN_CHECK(plan.identity != nullptr);
+      return base::fail_errno(describe_change(plan.failed_stage, *plan.identity), error);
     case Stage::kExec:
       return base::fail_errno(std::string("exec ") + plan.program, error);
   }

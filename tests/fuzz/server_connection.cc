@@ -4,13 +4,13 @@
 // are the same, they are whole, and nothing but answers comes back. Input: a byte that decides
 // about cuts, then what the client sends before it shuts down its side.
 #include <poll.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>

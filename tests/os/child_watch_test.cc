@@ -2,7 +2,6 @@
 #include "arbiterd/os/child_watch.h"
 
 #include <gmock/gmock.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -10,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <optional>
 
 #include "support.h"

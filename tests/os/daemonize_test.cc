@@ -2,9 +2,9 @@
 #include "arbiterd/os/daemonize.h"
 
 #include <gmock/gmock.h>
-#include <signal.h>
 #include <sys/stat.h>
 
+#include <csignal>
 #include <functional>
 
 #include "support.h"

@@ -2,8 +2,8 @@
 #include "arbiterd/os/instance_lock.h"
 
 #include <gmock/gmock.h>
-#include <signal.h>
 
+#include <csignal>
 #include <optional>
 
 #include "support.h"

@@ -4,10 +4,10 @@
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 
 #include <cstddef>
 #include <cstring>
+#include <ctime>
 
 #include "support.h"
 

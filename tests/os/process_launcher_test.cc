@@ -3,10 +3,10 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <signal.h>
 #include <sys/prctl.h>
 
 #include <atomic>
+#include <csignal>
 #include <thread>
 
 #include "support.h"

@@ -2,10 +2,10 @@
 #include "arbiterd/os/signals.h"
 
 #include <gmock/gmock.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 
 #include "support.h"
 

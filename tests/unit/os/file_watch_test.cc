@@ -2,9 +2,9 @@
 #include "arbiterd/os/file_watch.h"
 
 #include <gmock/gmock.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <utility>
@@ -15,7 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::IsEmpty;
-using testing::UnorderedElementsAre;
 
 TEST(PathPattern, MeansWhatGlobMeans) {
   const PathPattern one("/app/conf.d/*.ini");

@@ -3,8 +3,8 @@
 
 #include <Python.h>
 #include <pthread.h>
-#include <signal.h>
 
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <string_view>
