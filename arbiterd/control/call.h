@@ -36,13 +36,17 @@ class Call;
 // What calls share. Lives until the queue is drained. Queue thread only, except for what is
 // thread-safe by itself.
 struct Switchboard {
+  Switchboard(driver::Door& to, std::shared_ptr<Mailbox> answers,
+              grpc::ServerCompletionQueue& calls, uid_t allowed)
+      : door(to), mailbox(std::move(answers)), queue(calls), allowed_uid(allowed) {}
+
   driver::Door& door;  // thread-safe
   std::shared_ptr<Mailbox>
       mailbox;  // thread-safe; door callbacks keep it, and may outlive the rest
   grpc::ServerCompletionQueue& queue;
   uid_t allowed_uid = 0;
-  Peers peers{};
-  std::set<std::shared_ptr<Call>> open{};
+  Peers peers;
+  std::set<std::shared_ptr<Call>> open;
   bool stopping = false;   // calls are refused
   bool upgrading = false;  // stopping, for another program to go on
   bool drained = false;  // the queue is shut down: what it still hands back must start nothing new

@@ -100,7 +100,7 @@ ControlServer::Impl::Impl(const ControlServerOptions& options, driver::Door& doo
   server_ = builder.BuildAndStart();
   CORN_CHECK(server_ != nullptr);  // it has no port that could be taken
   mailbox_ = std::make_shared<Mailbox>(*queue_);
-  board_.reset(new Switchboard{door, mailbox_, *queue_, options.allowed_uid});
+  board_ = std::make_unique<Switchboard>(door, mailbox_, *queue_, options.allowed_uid);
 }
 
 base::Status ControlServer::Impl::serve(ControlSocket socket) {
