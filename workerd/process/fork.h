@@ -35,7 +35,9 @@ class QuietSignals {
 
 // The copy's pid, and 0 in the copy, which has the calling thread alone, Python ready in it, a
 // process group of its own, and the signals of QuietSignals blocked until allow_signals(). Main
-// thread, without the interpreter's lock.
+// thread, without the interpreter's lock. A lock of the C library that another thread holds at that
+// moment stays locked in the copy: fork(3) would have taken it first, a clone with another parent
+// can't.
 base::Result<pid_t> fork_sibling();
 void allow_signals();
 
