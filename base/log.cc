@@ -12,6 +12,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/fork_mutex.h"
 #include "base/json_text.h"
 #include "base/log_sink.h"
 
@@ -21,7 +22,7 @@ namespace {
 using Sinks = std::vector<std::shared_ptr<LogSink>>;
 
 struct State {
-  std::mutex mutex;  // guards options, owned, sinks
+  ForkMutex mutex;  // guards options, owned, sinks
   LogOptions options;
   std::shared_ptr<const Sinks> sinks;          // null: there are none
   UniqueFd owned;                              // the file; empty while on standard error

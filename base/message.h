@@ -46,11 +46,11 @@ struct Ping {
   std::uint64_t token = 0;
 };
 
-// To a template or script: make a child of arbiterd by fork(2) (clone with CLONE_PARENT). Comes
-// with the child's descriptors from kChannelFd on, in order: its channel, in which its Configure
-// waits, and for a worker the scoreboard, the listeners, the hand-off ends and the log files.
-// Answered by Forked or ForkFailed. What exec'd children get from arbiterd before exec is told
-// here.
+// To a template or script: make a child of arbiterd, which inherits orphans meanwhile, by fork(3).
+// Comes with the child's descriptors from kChannelFd on, in order: its channel, in which its
+// Configure waits, and for a worker the scoreboard, the listeners, the hand-off ends and the log
+// files. Answered by Forked or ForkFailed. What exec'd children get from arbiterd before exec is
+// told here.
 struct Fork {
   std::uint64_t token = 0;
   bool has_identity = false;  // then user, group and supplementary groups are set

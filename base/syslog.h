@@ -9,12 +9,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 
 #include "base/clock.h"
 #include "base/endpoint.h"
+#include "base/fork_mutex.h"
 #include "base/log_sink.h"
 #include "base/outlet_options.h"
 #include "base/result.h"
@@ -61,7 +61,7 @@ class Syslog {
   SyslogAddress address_;
   Endpoint endpoint_;
 
-  mutable std::mutex mutex_;
+  mutable ForkMutex mutex_;
   // Guarded by mutex_.
   UniqueFd socket_;
   int type_ = 0;         // of socket_

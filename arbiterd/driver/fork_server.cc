@@ -50,15 +50,16 @@ void ForkServer::give_next() {
     waiting_.pop_front();
     const bool fork = request.hook.empty();
     request.fork.token = request.token;
+    if (fork) children_.expect_child();  // the child may be there before the order's sender goes on
     const base::Status given =
         fork ? channel_->send(request.fork, request.descriptors)
              : channel_->send(base::RunHook{request.token, request.hook, request.arguments});
     if (!given) {
+      if (fork) children_.end_expectation();
       request.done({0, "cannot be asked for: " + given.error().message, false});
       continue;
     }
     ++serial_;
-    if (fork) children_.expect_child();
     current_ = std::move(request);
     if (const auto sent = std::exchange(current_->sent, nullptr)) sent();
     begun_();

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -87,6 +88,11 @@ base::Result<std::uint64_t> number_at(std::string_view text, std::size_t index, 
   return number;
 }
 
+// Not for good: to processes whose parent has ended the new one is to be the machine's, as ever.
+void inherit_orphans(bool on) {
+  CORN_CHECK(::prctl(PR_SET_CHILD_SUBREAPER, on ? 1 : 0, 0, 0, 0) == 0);
+}
+
 }  // namespace
 
 PidfdChildWatch::PidfdChildWatch(EventLoop& loop, ExitCallback on_stranger)
@@ -166,11 +172,15 @@ void PidfdChildWatch::reap_strangers() {
   }
 }
 
-void PidfdChildWatch::expect_child() { ++expected_; }
+void PidfdChildWatch::expect_child() {
+  if (expected_++ == 0) inherit_orphans(true);
+}
 
 void PidfdChildWatch::end_expectation() {
   CORN_CHECK(expected_ > 0);
-  if (--expected_ == 0 && strangers_left_) reap_strangers();
+  if (--expected_ > 0) return;
+  inherit_orphans(false);
+  if (strangers_left_) reap_strangers();
 }
 
 base::Result<base::UniqueFd> open_pidfd(pid_t pid) {

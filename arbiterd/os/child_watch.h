@@ -55,9 +55,10 @@ class ChildWatch {
   // arbiterd left behind. To be called at SIGCHLD. A watched child is never taken.
   virtual void reap_strangers() = 0;
 
-  // While another process is making a child of ours (clone with CLONE_PARENT), nobody can tell that
-  // child from a stranger: reap_strangers() leaves all of them alone, and what it left is looked
-  // for when the last expected child has been watched or given up. One call each.
+  // While another process is making a child of ours, by a process in between that ends: this one is
+  // the child subreaper of all that descend from it (prctl(2)), and inherits it. Nobody can tell
+  // such a child from a stranger: reap_strangers() leaves all of them alone, and what it left is
+  // looked for when the last expected child has been watched or given up. One call each.
   virtual void expect_child() = 0;
   virtual void end_expectation() = 0;
 };

@@ -23,6 +23,22 @@ def application(environ, start_response):
     return [body]
 """
 
+# As agents for metrics and traces have, threads that allocate memory all the time, without Python's lock.
+BUSY_THREADS = """
+import sqlite3, threading
+QUERY = ("WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000) "
+         "SELECT count(DISTINCT printf('%0400d', n)) FROM numbers")
+def count():
+    database = sqlite3.connect(":memory:")
+    while True:
+        database.execute(QUERY).fetchone()
+for _ in range(2):
+    threading.Thread(target=count, daemon=True).start()
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
 
 def answer(arbiter, path="/"):
     """(version, who imported the application, who answers, how often it was warmed up)."""
@@ -106,6 +122,22 @@ def test_killed_template_and_killed_workers_come_back(site):
     wait_until(lambda: arbiter.settled() and answer(arbiter)[1] != template, "new workers")
     assert len(templates(site, arbiter)) == 1
     assert arbiter.stop() == 0
+    site.assert_nothing_left()
+
+
+def test_workers_boot_whatever_locks_threads_of_the_template_hold(site):
+    site.write("code.py", BUSY_THREADS)
+    # All threads of a process allocate behind one lock.
+    arbiter = site.start("-w", "1", "--preload", "--boot-timeout", "30", "code:application",
+                         environment={"MALLOC_ARENA_MAX": "1"})
+    threads = 3 if SANITIZER == "thread" else 2  # ThreadSanitizer runs one of its own
+    arbiter.wait_for_log(rf"{threads} thread\(s\) run in the template process")
+    assert arbiter.cornctl("scale", "+40").returncode == 0
+    assert len(arbiter.workers()) == 41
+    assert [parent(pid) for pid in arbiter.workers()] == [arbiter.pid] * 41
+    assert get(arbiter.port).body == b"ok"
+    assert arbiter.stop() == 0
+    assert "boot_timeout" not in arbiter.log()
     site.assert_nothing_left()
 
 

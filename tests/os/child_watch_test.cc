@@ -63,6 +63,27 @@ class ChildWatchTest : public testing::Test {
     return pid;
   }
 
+  // A process whose parent has ended. It lives until end_orphan().
+  static pid_t make_orphan() {
+    Pipe told = make_pipe();
+    const pid_t between = ::fork();
+    if (between == 0) {
+      const pid_t pid = ::fork();
+      while (pid == 0) ::pause();
+      ::_exit(::write(told.writer.get(), &pid, sizeof pid) == sizeof pid ? 0 : 1);
+    }
+    EXPECT_EQ(::waitpid(between, nullptr, 0), between);
+    pid_t pid = -1;
+    EXPECT_EQ(::read(told.reader.get(), &pid, sizeof pid), static_cast<ssize_t>(sizeof pid));
+    return pid;
+  }
+
+  static void end_orphan(pid_t pid) {
+    ASSERT_GT(pid, 1);
+    ASSERT_EQ(::kill(pid, SIGKILL), 0);
+    ::waitpid(pid, nullptr, 0);
+  }
+
   static void wait_until_dead(pid_t pid) {
     siginfo_t info{};
     EXPECT_EQ(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT), 0);
@@ -185,6 +206,20 @@ TEST_F(ChildWatchTest, NoStrangerIsReapedWhileAChildIsExpected) {
   loop_->run();
   EXPECT_EQ(code, 13);
   EXPECT_TRUE(strangers_.empty());
+}
+
+TEST_F(ChildWatchTest, OrphansAreInheritedWhileAChildIsExpected) {
+  watch_.expect_child();
+  watch_.expect_child();
+  watch_.end_expectation();
+  const pid_t inherited = make_orphan();
+  EXPECT_TRUE(open_child(inherited));
+  end_orphan(inherited);
+  watch_.end_expectation();
+
+  const pid_t foreign = make_orphan();
+  EXPECT_FALSE(open_child(foreign));
+  end_orphan(foreign);
 }
 
 TEST_F(ChildWatchTest, StrangersLeftForAnExpectedChildAreReapedAfterwards) {

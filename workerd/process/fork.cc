@@ -3,8 +3,8 @@
 
 #include <Python.h>
 #include <dirent.h>
-#include <linux/futex.h>
-#include <sched.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 
 #include "base/log.h"
@@ -43,45 +45,82 @@ std::size_t count_threads() {
   return count;
 }
 
-// A clone by hand calls none of the fork handlers (pthread_atfork(3)) by which libraries, OpenBLAS
-// for one, put their threads away. A real fork beforehand does; its child is of no use.
-void put_library_threads_away() {
-  if (count_threads() <= 1) return;
-  const pid_t pid = ::fork();
-  if (pid == 0) ::_exit(0);
-  while (pid > 0 && ::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-  }
+// Once for each process: it says the same of every worker.
+void warn_of_threads() {
   static bool told = false;
-  const std::size_t left = count_threads();
-  if (left <= 1 || told) return;
+  const std::size_t count = count_threads();
+  if (count <= 1 || told) return;
   told = true;
   base::log_warning(
       "{} thread(s) run in the template process, started by the configuration, by a hook, or by "
       "the "
       "application while it was loaded; workers are forked without them and have only what is "
       "started in them, for example by the hook post_fork or at the first request",
-      left - 1);
+      count - 1);
 }
 
-// fork(2) but for the child's parent. The C library keeps the thread's id and its list of robust
-// mutexes, which the kernel doesn't copy, in the thread's descriptor.
-pid_t clone_sibling() {
-  int* thread_id = nullptr;
-  if (::prctl(PR_GET_TID_ADDRESS, &thread_id) != 0) return -1;
-  robust_list_head* robust_list = nullptr;
-  std::size_t size = 0;
-  const bool robust = ::syscall(SYS_get_robust_list, 0, &robust_list, &size) == 0;
-  constexpr unsigned long kFlags =
-      CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD;
-#if defined(__x86_64__)
-  const auto pid =
-      static_cast<pid_t>(::syscall(SYS_clone, kFlags, nullptr, nullptr, thread_id, nullptr));
-#else
-  const auto pid =
-      static_cast<pid_t>(::syscall(SYS_clone, kFlags, nullptr, nullptr, nullptr, thread_id));
-#endif
-  if (pid == 0 && robust) ::syscall(SYS_set_robust_list, robust_list, size);
-  return pid;
+// How the worker, or the process in between that could not make it, reports to the template: a pid,
+// or an error number with a minus sign.
+class Report {
+ public:
+  static base::Result<Report> make() {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC) != 0) return base::fail_errno(kFailure, errno);
+    Report report;
+    report.reader_.reset(ends[0]);
+    report.writer_.reset(ends[1]);
+    return report;
+  }
+
+  void tell(int what) const {
+    while (::write(writer_.get(), &what, sizeof what) < 0 && errno == EINTR) {
+    }
+  }
+
+  // Waits. `maker` is the process in between.
+  base::Result<pid_t> hear(pid_t maker) {
+    writer_.reset();
+    int what = 0;
+    ssize_t n = 0;
+    do {
+      n = ::read(reader_.get(), &what, sizeof what);
+    } while (n < 0 && errno == EINTR);
+    while (::waitpid(maker, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    if (n != sizeof what)
+      return base::fail(std::string(kFailure) + ": it ended before it was arbiterd's child");
+    if (what < 0) return base::fail_errno(kFailure, -what);
+    return what;
+  }
+
+  static constexpr const char* kFailure = "cannot make a process";
+
+ private:
+  base::UniqueFd reader_;
+  base::UniqueFd writer_;
+};
+
+// Until the calling process has been given to somebody else, as `maker` has ended.
+void wait_for_end_of(pid_t maker) {
+  constexpr int kLookAgainMilliseconds = 10;  // where no descriptor can be had
+  const base::UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, maker, 0)));
+  while (::getppid() == maker) {
+    pollfd ended = {pidfd.get(), POLLIN, 0};
+    ::poll(&ended, 1, kLookAgainMilliseconds);
+  }
+}
+
+// In the process in between; returns in the worker. `parent` is who shall have it for a child.
+void make_worker(const Report& report, pid_t parent) {
+  const pid_t self = ::getpid();
+  const pid_t pid = ::fork();
+  if (pid < 0) report.tell(-errno);
+  if (pid != 0) ::_exit(0);
+  ::setpgid(0, 0);
+  wait_for_end_of(self);
+  // Otherwise the parent has ended meanwhile.
+  if (::getppid() != parent) ::_exit(0);
+  report.tell(::getpid());
 }
 
 base::Status limit_descriptors(std::uint64_t wanted) {
@@ -136,24 +175,28 @@ void QuietSignals::restore() {
 }
 
 base::Result<pid_t> fork_sibling() {
+  auto report = Report::make();
+  if (!report) return tl::unexpected(report.error());
+  const pid_t parent = ::getppid();
   // What is sent to the child must find the handlers that it is to have.
   const sigset_t quiet = quiet_set();
   sigset_t before;
   ::pthread_sigmask(SIG_BLOCK, &quiet, &before);
-  const python::GilHold hold;
+  std::optional<python::GilHold> hold(std::in_place);
   PyOS_BeforeFork();
-  put_library_threads_away();
-  const pid_t pid = clone_sibling();
+  const pid_t pid = ::fork();
   const int error = errno;
   if (pid == 0) {
-    ::setpgid(0, 0);
+    make_worker(*report, parent);
     PyOS_AfterFork_Child();
     return 0;
   }
   PyOS_AfterFork_Parent();
+  hold.reset();
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (pid < 0) return base::fail_errno("cannot make a process", error);
-  return pid;
+  if (pid < 0) return base::fail_errno(Report::kFailure, error);
+  warn_of_threads();
+  return report->hear(pid);
 }
 
 void allow_signals() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Making a child by fork(2), or rather by what stands behind it, that is its maker's sibling: a
-// child of arbiterd's from its first moment on.
+// Making a process by fork(3) that is its maker's sibling: a child of arbiterd's before anybody
+// hears of it.
 #pragma once
 
 #include <sys/types.h>
@@ -34,10 +34,12 @@ class QuietSignals {
 };
 
 // The copy's pid, and 0 in the copy, which has the calling thread alone, Python ready in it, a
-// process group of its own, and the signals of QuietSignals blocked until allow_signals(). Main
-// thread, without the interpreter's lock. A lock of the C library that another thread holds at that
-// moment stays locked in the copy: fork(3) would have taken it first, a clone with another parent
-// can't.
+// process group of its own, and the signals of QuietSignals blocked until allow_signals(). It is as
+// fork(3) leaves it, so that other threads may run meanwhile: the C library's locks are free, and
+// libraries' fork handlers (pthread_atfork(3)) have been called. It is made by a process in between
+// that ends at once, whereupon the caller's parent inherits it, which has to be a child subreaper
+// (prctl(2)) then; where it isn't, or has ended, there is no copy. Main thread, without the
+// interpreter's lock.
 base::Result<pid_t> fork_sibling();
 void allow_signals();
 

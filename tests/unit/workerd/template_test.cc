@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A template as a process: what it loads, how workers come out of it, which hooks run where.
 #include <gmock/gmock.h>
+#include <sys/prctl.h>
 
 #include <chrono>
 #include <fstream>
@@ -17,6 +18,9 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 using testing::WorkerProcess;
+
+// Whether this process inherits orphans, as arbiterd does while it waits for a worker.
+void inherit_orphans(bool on) { ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, on ? 1 : 0), 0); }
 
 // A worker that was forked from a template. This process is the template's parent, and so its own.
 class ForkedWorker {
@@ -62,7 +66,7 @@ class ForkedWorker {
   }
   bool wait_until_ready() { return receive<base::Hello>() && receive<base::Ready>(); }
   bool send(const base::Message& message) { return static_cast<bool>(channel_.send(message)); }
-  // The exit status; -1 for any other end. It is this process's child from the first moment on.
+  // The exit status; -1 for any other end. It is this process's child once it has been told of.
   int wait_exit() {
     int status = -1;
     if (::waitpid(pid_, &status, 0) != pid_) return -1;
@@ -82,6 +86,9 @@ class ForkedWorker {
 
 class Template : public ::testing::Test {
  protected:
+  void SetUp() override { inherit_orphans(true); }
+  void TearDown() override { inherit_orphans(false); }
+
   void write(const std::string& name, const std::string& text) const {
     std::ofstream(template_.directory() + "/" + name) << text;
   }
@@ -130,6 +137,20 @@ TEST_F(Template, ForksAWorkerThatServes) {
   EXPECT_EQ(::getpgid(first.pid()), first.pid());
   ASSERT_TRUE(first.send(base::Drain{base::Milliseconds(1000), true}));
   EXPECT_EQ(first.wait_exit(), 0);
+}
+
+TEST_F(Template, MakesNoWorkerThatItsParentWouldNotInherit) {
+  start_ready("");
+  inherit_orphans(false);
+  ForkedWorker first = worker();
+  base::Fork fork;
+  fork.token = 4;
+  ASSERT_TRUE(first.order(fork));
+  auto failed = template_.receive<base::ForkFailed>();
+  ASSERT_TRUE(failed);
+  EXPECT_EQ(failed->token, 4U);
+  EXPECT_EQ(failed->text, "cannot make a process: it ended before it was arbiterd's child");
+  EXPECT_EQ(log_with("Booting"), "");
 }
 
 TEST_F(Template, LeavesWhenItsChannelEnds) {
