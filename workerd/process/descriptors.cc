@@ -18,6 +18,7 @@ base::UniqueFd fence(base::UniqueFd descriptor) {
 
 std::vector<int> numbers(const std::vector<base::UniqueFd>& descriptors) {
   std::vector<int> all;
+  all.reserve(descriptors.size());
   for (const base::UniqueFd& descriptor : descriptors) all.push_back(descriptor.get());
   return all;
 }
