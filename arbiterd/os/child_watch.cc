@@ -96,7 +96,9 @@ void inherit_orphans(bool on) {
 }  // namespace
 
 PidfdChildWatch::PidfdChildWatch(EventLoop& loop, ExitCallback on_stranger)
-    : loop_(loop), on_stranger_(std::move(on_stranger)) {}
+    : loop_(loop), on_stranger_(std::move(on_stranger)) {
+  inherit_orphans(false);
+}
 
 PidfdChildWatch::~PidfdChildWatch() {
   for (const auto& [pid, watched] : watched_) loop_.unwatch(watched.pidfd.get());

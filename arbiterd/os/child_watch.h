@@ -51,8 +51,9 @@ class ChildWatch {
   // Sends `signal` to a watched process. ESRCH when it has ended or isn't watched.
   virtual base::Status send_signal(pid_t pid, int signal) = 0;
 
-  // Reaps children that nobody watches: what PID 1 inherits, or what the program that exec'd
-  // arbiterd left behind. To be called at SIGCHLD. A watched child is never taken.
+  // Reaps children that nobody watches: what PID 1 inherits, what the program that exec'd arbiterd
+  // left behind, or what was inherited while a child was expected. To be called at SIGCHLD. A
+  // watched child is never taken.
   virtual void reap_strangers() = 0;
 
   // While another process is making a child of ours, by a process in between that ends: this one is
@@ -65,7 +66,8 @@ class ChildWatch {
 
 class PidfdChildWatch final : public ChildWatch {
  public:
-  // `loop` must outlive this object. `on_stranger`, if given, hears of every stranger reaped.
+  // `loop` must outlive this object. `on_stranger`, if given, hears of every stranger reaped. What
+  // an earlier program of this process expected is over: it inherits no orphans.
   explicit PidfdChildWatch(EventLoop& loop, ExitCallback on_stranger = nullptr);
   ~PidfdChildWatch() override;
   PidfdChildWatch(const PidfdChildWatch&) = delete;

@@ -157,6 +157,25 @@ def test_workers_drop_user_and_group_and_the_arbiter_keeps_them(site):
     site.assert_nothing_left()
 
 
+@AS_ROOT
+def test_threads_that_post_fork_has_started_drop_user_and_group_too(site):
+    site.write("conf.py", "import threading\ndef post_fork(server, worker):\n"
+               "    threading.Thread(target=threading.Event().wait, daemon=True).start()\n")
+    arbiter = site.start("-c", "conf.py", "--user", "nobody", "--group", "nogroup", "-w", "1",
+                         "wsgi_test:application")
+    (worker,) = arbiter.workers()
+    threads = list(pathlib.Path(f"/proc/{worker}/task").iterdir())
+    assert len(threads) > 1
+    for thread in threads:
+        status = (thread / "status").read_text(encoding="utf-8")
+        assert "\nUid:\t65534\t65534\t65534\t65534" in status
+        assert "\nGid:\t65534\t65534\t65534\t65534" in status
+        assert "\nGroups:\t0" not in status
+        assert "\nCapEff:\t0000000000000000" in status
+    assert arbiter.stop() == 0
+    site.assert_nothing_left()
+
+
 def test_environment_and_directory_reach_the_application(site):
     site.write("sub/where.py", "import os\ndef application(environ, start_response):\n"
                "    body = f'{os.getcwd()} {os.environ[\"COLOUR\"]}'.encode()\n"

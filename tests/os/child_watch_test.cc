@@ -222,6 +222,15 @@ TEST_F(ChildWatchTest, OrphansAreInheritedWhileAChildIsExpected) {
   end_orphan(foreign);
 }
 
+TEST_F(ChildWatchTest, WhatAnEarlierProgramExpectedIsOver) {
+  watch_.expect_child();
+  const PidfdChildWatch next(*loop_);
+  const pid_t foreign = make_orphan();
+  EXPECT_FALSE(open_child(foreign));
+  end_orphan(foreign);
+  watch_.end_expectation();
+}
+
 TEST_F(ChildWatchTest, StrangersLeftForAnExpectedChildAreReapedAfterwards) {
   watch_.expect_child();
   watch_.expect_child();

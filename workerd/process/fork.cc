@@ -4,6 +4,7 @@
 #include <Python.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -77,9 +78,11 @@ class Report {
     }
   }
 
+  // In the template, which is to see the end of all that could tell something.
+  void only_listen() { writer_.reset(); }
+
   // Waits. `maker` is the process in between.
-  base::Result<pid_t> hear(pid_t maker) {
-    writer_.reset();
+  [[nodiscard]] base::Result<pid_t> hear(pid_t maker) const {
     int what = 0;
     ssize_t n = 0;
     do {
@@ -137,16 +140,15 @@ base::Status limit_descriptors(std::uint64_t wanted) {
   return {};
 }
 
-// By system calls of one thread's effect: the C library's would look for threads that this process
-// has not inherited.
+// Of all threads: the hook post_fork may have started some.
 base::Status change_identity(const base::Fork& order) {
-  if (::syscall(SYS_setgroups, order.groups.size(), order.groups.data()) != 0) {
+  if (::setgroups(order.groups.size(), order.groups.data()) != 0) {
     return base::fail_errno("cannot set the supplementary groups", errno);
   }
-  if (::syscall(SYS_setresgid, order.gid, order.gid, order.gid) != 0) {
+  if (::setresgid(order.gid, order.gid, order.gid) != 0) {
     return base::fail_errno("cannot change to group " + std::to_string(order.gid), errno);
   }
-  if (::syscall(SYS_setresuid, order.uid, order.uid, order.uid) != 0) {
+  if (::setresuid(order.uid, order.uid, order.uid) != 0) {
     return base::fail_errno("cannot change to user " + std::to_string(order.uid), errno);
   }
   // As after exec(2): core dumps, and /proc/PID that is its user's own.
@@ -174,15 +176,16 @@ void QuietSignals::restore() {
   }
 }
 
-base::Result<pid_t> fork_sibling() {
+base::Result<pid_t> fork_sibling(pid_t parent) {
+  // With the interpreter's lock from here to only_listen(): what Python forks in other threads
+  // must not hold the report open.
+  std::optional<python::GilHold> hold(std::in_place);
   auto report = Report::make();
   if (!report) return tl::unexpected(report.error());
-  const pid_t parent = ::getppid();
   // What is sent to the child must find the handlers that it is to have.
   const sigset_t quiet = quiet_set();
   sigset_t before;
   ::pthread_sigmask(SIG_BLOCK, &quiet, &before);
-  std::optional<python::GilHold> hold(std::in_place);
   PyOS_BeforeFork();
   const pid_t pid = ::fork();
   const int error = errno;
@@ -191,12 +194,14 @@ base::Result<pid_t> fork_sibling() {
     PyOS_AfterFork_Child();
     return 0;
   }
+  report->only_listen();
   PyOS_AfterFork_Parent();
   hold.reset();
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) return base::fail_errno(Report::kFailure, error);
+  auto worker = report->hear(pid);
   warn_of_threads();
-  return report->hear(pid);
+  return worker;
 }
 
 void allow_signals() {

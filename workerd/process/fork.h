@@ -37,14 +37,14 @@ class QuietSignals {
 // process group of its own, and the signals of QuietSignals blocked until allow_signals(). It is as
 // fork(3) leaves it, so that other threads may run meanwhile: the C library's locks are free, and
 // libraries' fork handlers (pthread_atfork(3)) have been called. It is made by a process in between
-// that ends at once, whereupon the caller's parent inherits it, which has to be a child subreaper
-// (prctl(2)) then; where it isn't, or has ended, there is no copy. Main thread, without the
-// interpreter's lock.
-base::Result<pid_t> fork_sibling();
+// that ends at once, whereupon `parent` inherits it: the caller's, which has to be a child
+// subreaper (prctl(2)) then; where it isn't, or has ended, there is no copy. Main thread, without
+// the interpreter's lock.
+base::Result<pid_t> fork_sibling(pid_t parent);
 void allow_signals();
 
-// Gives the calling process, which has one thread, what arbiterd gives to a child that it starts by
-// exec(2). Its last step is to give up privileges.
+// Gives the calling process, whose threads may be several, what arbiterd gives to a child that it
+// starts by exec(2). Its last step is to give up privileges.
 base::Status settle(const base::Fork& order);
 
 // How old the worker is to be whose Configure waits in `channel`; 0: there is none.

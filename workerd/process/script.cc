@@ -44,7 +44,7 @@ class Script {
       return;
     }
     std::fflush(nullptr);
-    const auto pid = fork_sibling();
+    const auto pid = fork_sibling(arbiter_);
     if (!pid) {
       tell(channel_, base::ForkFailed{order.token, pid.error().message});
     } else if (*pid > 0) {
@@ -71,6 +71,7 @@ class Script {
     return run_child(std::move(descriptors.front()), std::move(inheritance));
   }
 
+  const pid_t arbiter_ = ::getppid();
   base::Channel channel_;
   PyObject* application_;
   QuietSignals signals_;

@@ -102,7 +102,7 @@ class Template {
     if (failure.empty()) {
       // What stands in the buffer would be written by both.
       std::fflush(nullptr);
-      const auto pid = fork_sibling();
+      const auto pid = fork_sibling(arbiter_);
       if (pid && *pid == 0) {
         give_up(foreign);
         std::exit(live_as_worker(order, std::move(descriptors)));
@@ -145,6 +145,7 @@ class Template {
   }
 
   const base::WorkerConfig& config_;
+  const pid_t arbiter_ = ::getppid();
   base::Channel channel_;
   Inheritance inheritance_;
   QuietSignals signals_;
