@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A template: it has evaluated the configuration, and loaded the application if that is wished, so
 // that workers can be forked from it which have both already; and server hooks run in it. It has
-// one thread and does nothing but wait for orders on its channel.
+// one thread of its own, beside those of the configuration and the application, and does nothing
+// but wait for orders on its channel.
 #pragma once
 
 #include "base/channel.h"
